@@ -1,0 +1,160 @@
+"""Everything that `make test` runs, in tiers: `python -m tests.run [TIER...] [-k EXPRESSION]`.
+
+    checks       format, lint, types, rooms, lengths: the commands of `make check`
+    unit         all tests that need no processes of their own, on two cores
+    statistics   seeded simulations of the promised rates, on two cores
+    e2e          real processes, sockets and signals, one after the other
+
+Ends with one line, `N passed, N failed`, summed over the tiers; exits 1 when anything failed. What cannot
+run here is skipped loudly, by name; with CI=true that is a failure.
+"""
+
+import argparse
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from xml.etree import ElementTree
+
+from tests import leftovers, tools
+
+ROOT = Path(__file__).parent.parent
+BIN = Path(sys.executable).parent
+
+CHECKS: tuple[tuple[str, ...], ...] = (
+    ("ruff", "format", "--check", "."),
+    ("ruff", "check", "."),
+    ("mypy",),
+    ("lint-imports", "--no-cache"),
+    ("python", "-m", "tests.lengths"),
+)
+PYTEST: dict[str, tuple[str, ...]] = {
+    "unit": ("-n", "2", "-m", "not statistics and not e2e"),
+    "statistics": ("-n", "2", "-m", "statistics"),
+    "e2e": ("-m", "e2e"),
+}
+TIERS = ("checks", *PYTEST)
+NOTHING_COLLECTED = 5
+
+
+@dataclass(frozen=True)
+class Tally:
+    """What came of it. `skipped`: names of what could not run here, each with its reason."""
+
+    passed: int = 0
+    failed: int = 0
+    skipped: tuple[str, ...] = ()
+
+    def __add__(self, other: "Tally") -> "Tally":
+        return Tally(self.passed + other.passed, self.failed + other.failed, self.skipped + other.skipped)
+
+
+def checks() -> Tally:
+    """Each command of `make check`; one that fails does not keep the others from running."""
+    tally = Tally()
+    for command in CHECKS:
+        print(f"$ {' '.join(command)}", flush=True)
+        good = subprocess.run([str(BIN / command[0]), *command[1:]], cwd=ROOT, check=False).returncode == 0
+        tally += Tally(passed=int(good), failed=int(not good))
+    return tally
+
+
+def tests(tier: str, expression: str) -> Tally:
+    """One run of pytest; the tally is read from its report, never from its words."""
+    with tempfile.TemporaryDirectory(prefix="canary-tests-") as folder:
+        report = Path(folder) / "report.xml"
+        command = [str(BIN / "python"), "-m", "pytest", *PYTEST[tier], f"--junitxml={report}"]
+        if expression:
+            command += ["-k", expression]
+        code = subprocess.run(command, cwd=ROOT, check=False).returncode
+        return tallied(report, code, may_be_empty=bool(expression))
+
+
+def tallied(report: Path, code: int, *, may_be_empty: bool) -> Tally:
+    """Sum up a junit report. A run that died, or that found no test to run, has failed."""
+    if code == NOTHING_COLLECTED and may_be_empty:
+        return Tally()
+    try:
+        cases = ElementTree.parse(report).getroot().findall(".//testcase")
+    except (OSError, ElementTree.ParseError):
+        return Tally(failed=1)
+    failed = {
+        id(case) for case in cases if case.find("failure") is not None or case.find("error") is not None
+    }
+    skipped = [case for case in cases if case.find("skipped") is not None and id(case) not in failed]
+    names = tuple(f"{case.get('name')}: {_reason(case)}" for case in skipped)
+    total = Tally(len(cases) - len(failed) - len(skipped), len(failed), names)
+    return total if code == 0 or total.failed else total + Tally(failed=1)
+
+
+def _reason(case: ElementTree.Element) -> str:
+    skipped = case.find("skipped")
+    return (skipped.get("message") or "no reason given") if skipped is not None else ""
+
+
+def run(tier: str, expression: str) -> Tally:
+    """One tier, with its name before and its time after."""
+    print(f"\n=== {tier} " + "=" * (70 - len(tier)), flush=True)
+    begun = time.monotonic()
+    if tier == "e2e":
+        tools.provide_prometheus()
+    tally = checks() if tier == "checks" else tests(tier, expression)
+    took = time.monotonic() - begun
+    print(f"=== {tier}: {tally.passed} passed, {tally.failed} failed, {took:.1f} s", flush=True)
+    return tally
+
+
+def judged(tally: Tally, *, in_ci: bool) -> Tally:
+    """In CI nothing may be left out: what was skipped has failed."""
+    return Tally(tally.passed, tally.failed + (len(tally.skipped) if in_ci else 0), tally.skipped)
+
+
+@contextmanager
+def stoppable() -> Iterator[None]:
+    """SIGTERM ends a run as Ctrl-C does, and nothing that it started outlives it."""
+
+    def stop(signum: int, _: object) -> None:
+        raise SystemExit(128 + signum)
+
+    before = signal.signal(signal.SIGTERM, stop)
+    mark = leftovers.marked(os.environ)
+    try:
+        leftovers.end_of_dead_runs()
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+        for name in leftovers.end(mark):
+            print(f"left running, ended now: {name}", flush=True)
+
+
+def main(arguments: Sequence[str], runner: Callable[[str, str], Tally] = run) -> int:
+    """Run the tiers named (all when none is); the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m tests.run", description=__doc__.split("\n", 1)[0])
+    parser.add_argument("tiers", nargs="*", metavar="TIER", help=f"of {', '.join(TIERS)}; default: all")
+    parser.add_argument("-k", dest="expression", default="", help="only tests that match, as in pytest")
+    chosen = parser.parse_args(arguments)
+    if unknown := set(chosen.tiers) - set(TIERS):
+        parser.error(f"no such tier: {', '.join(sorted(unknown))}; there are {', '.join(TIERS)}")
+    tally = Tally()
+    with stoppable():
+        for tier in chosen.tiers or TIERS:
+            tally += runner(tier, chosen.expression)
+    in_ci = os.environ.get("CI", "").lower() == "true"
+    for name in tally.skipped:
+        print(f"SKIPPED{', which fails in CI' if in_ci else ''}: {name}")
+    final = judged(tally, in_ci=in_ci)
+    print(f"{final.passed} passed, {final.failed} failed")
+    return 1 if final.failed or not final.passed else 0
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except KeyboardInterrupt:
+        sys.exit(130)
