@@ -1,0 +1,160 @@
+"""What goes into the ledger, and when: entries that wait to be written, chained to the last one. Pure."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from analysis.words import Evidence
+from canary.core.actions import Act, Move, Remove, Scale, SetRevision
+from canary.core.assessed import Assessed, Look
+from canary.core.ledger import Entry, chain
+from canary.core.release import Phase, Release
+
+
+@dataclass(frozen=True)
+class Journal:
+    """The end of a chain, and what is to be added to it.
+
+    Attributes:
+        last: the last entry that is written; None when there is none.
+        pending: entries to write, in order.
+        looked: number of the last look of this release that stands in the chain or waits.
+    """
+
+    last: Entry | None
+    pending: tuple[Entry, ...] = ()
+    looked: int = 0
+
+    @property
+    def head(self) -> str:
+        """Hash of the last entry that is written."""
+        return self.last.hash if self.last else ""
+
+    @property
+    def length(self) -> int:
+        """How many entries are written."""
+        return self.last.number if self.last else 0
+
+    def written(self) -> "Journal":
+        """All that waited is written."""
+        return replace(self, last=self.pending[-1] if self.pending else self.last, pending=())
+
+    def with_looks(self, release: Release, looks: Sequence[Look], actor: str) -> "Journal":
+        """Looks that are not in the chain yet. Looks made again after a restart are passed over."""
+        book = self
+        for look in looks:
+            if look.number > book.looked:
+                book = book._with("look", look.at, actor, _look(release, look))
+                book = replace(book, looked=look.number)
+        return book
+
+    def with_decision(
+        self, before: Release, move: Move, assessed: Assessed, at: float, actor: str
+    ) -> "Journal":
+        """A move: from where to where, why, on what evidence, and which wishes it obeys."""
+        book = self
+        left = move.release.requests
+        for request in before.requests:
+            if request not in left:
+                wish = {
+                    "release": before.id,
+                    "request": request.kind,
+                    "why": request.why,
+                    "for_s": request.for_s,
+                }
+                book = book._with("request", at, request.by, wish)
+        settles = move.release.settled
+        begins = before.phase is Phase.PENDING and move.release.phase is Phase.PROGRESSING
+        body: dict[str, Any] = {
+            "release": before.id,
+            "version": before.version,
+            "from": _state(before),
+            "to": _state(move.release),
+            "reason": move.reason,
+            "harm": assessed.evidence.harm_peak,
+            "limit": assessed.evidence.harm_limit,
+        }
+        if settles or begins:
+            body |= {"outcome": move.release.outcome, "times": dict(move.release.times)}
+            body |= {
+                "said": before.reason,
+                "stable": before.stable.hash,
+                "canary": before.canary.hash,
+                "config": before.config_hash,
+            }
+        kind = "end" if settles else "start" if begins else "decision"
+        return book._with(kind, at, actor, body)
+
+    def with_actions(self, release: Release, act: Act, at: float, actor: str) -> "Journal":
+        """What the workloads are about to be asked for."""
+        told = [_action(action) for action in act.actions]
+        return self._with("action", at, actor, {"release": release.id, "actions": told, "reason": act.reason})
+
+    def _with(self, kind: str, at: float, actor: str, body: Mapping[str, Any]) -> "Journal":
+        previous = self.pending[-1] if self.pending else self.last
+        return replace(self, pending=(*self.pending, chain(previous, at, kind, actor, body)))
+
+
+def opened(entries: Sequence[Entry], release: Release) -> Journal:
+    """Go on with a chain as it was found."""
+    looks = [
+        int(entry.body.get("number", 0))
+        for entry in entries
+        if entry.kind == "look"
+        and entry.body.get("release") == release.id
+        and entry.body.get("window", 0) == release.window
+    ]
+    return Journal(entries[-1] if entries else None, looked=max(looks, default=0))
+
+
+def _state(release: Release) -> str:
+    """Phase, and step where it matters, in one word."""
+    if release.phase is Phase.PROGRESSING:
+        paused = ", paused" if release.pause else ""
+        return f"progressing {release.step + 1}/{len(release.strategy.steps)} {release.stage}{paused}"
+    return str(release.phase)
+
+
+def _look(release: Release, look: Look) -> dict[str, Any]:
+    """A look with its numerators, denominators, e-values and limits."""
+    return {
+        "release": release.id,
+        "number": look.number,
+        "window": release.window,
+        "step": release.step + 1,
+        "canary": {name: list(counts) for name, counts in look.canary.items()},
+        "stable": {name: list(counts) for name, counts in look.stable.items()},
+        **evidence_body(look.evidence),
+    }
+
+
+def evidence_body(evidence: Evidence) -> dict[str, Any]:
+    """Evidence as JSON values: e-values and their limits, counts so far, confidence sequences."""
+    return {
+        "harm": evidence.harm,
+        "harm_peak": evidence.harm_peak,
+        "harm_limit": evidence.harm_limit,
+        "harm_without": dict(evidence.harm_without),
+        "safety_limit": evidence.safety_limit,
+        "method": evidence.method,
+        "metrics": {
+            metric.name: {key: value for key, value in asdict(metric).items() if key != "name"}
+            for metric in evidence.metrics
+        },
+    }
+
+
+def _action(action: Scale | SetRevision | Remove) -> dict[str, Any]:
+    """An action as JSON values; templates by their hash."""
+    match action:
+        case Scale(arm, replicas):
+            return {"scale": arm, "replicas": replicas}
+        case SetRevision(arm, revision, replicas):
+            return {
+                "set_revision": arm,
+                "hash": revision.hash,
+                "version": revision.version,
+                "replicas": replicas,
+            }
+        case Remove(arm):
+            return {"remove": arm}

@@ -1,0 +1,32 @@
+"""A revision: a pod template plus references to its configuration, known by its hash."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Revision:
+    """What a set of pods runs.
+
+    Attributes:
+        hash: identity; derived from template and config by `template_hash`.
+        version: the tag as a person says it.
+        template: the raw template document (JSON values), kept whole so that it can be restored.
+        config: names of content-hashed configuration objects that the template refers to.
+        number: its number in the target's history, if the runtime numbers them.
+    """
+
+    hash: str
+    version: str
+    template: Mapping[str, Any] = field(default_factory=dict)
+    config: tuple[str, ...] = ()
+    number: int | None = None
+
+
+def template_hash(template: Mapping[str, Any], config: tuple[str, ...] = ()) -> str:
+    """Ten hexadecimal digits that tell templates apart; equal documents give equal hashes."""
+    text = json.dumps([template, list(config)], sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:10]
