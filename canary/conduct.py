@@ -1,0 +1,388 @@
+"""What people and pipelines ask for, carried out over the ports: start, follow, ask, undo.
+
+Everything heavy (the loop and with it the analysis) is imported late, so that commands which only read
+the record stay quick.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from canary.config.settings import Settings
+from canary.core.bookkeeping import with_pods
+from canary.core.observation import World
+from canary.core.release import Outcome, Phase, Release, Request, RequestKind
+from canary.core.revision import Revision
+from canary.core.strategy import Strategy
+from canary.core.weights import plan
+from canary.errors import BusyError, ConflictError, Exit, InvalidError, MissingError, TransientError
+from canary.ports import Recorded, Reporter
+
+if TYPE_CHECKING:
+    from canary.loop import Ports
+
+EXITS = {
+    Outcome.PROMOTED: Exit.OK,
+    Outcome.REGRESSION: Exit.ROLLED_BACK,
+    Outcome.CRASHED: Exit.ROLLED_BACK,
+    Outcome.BAKE_FAILED: Exit.ROLLED_BACK,
+    Outcome.NO_CONCLUSION: Exit.NO_CONCLUSION,
+    Outcome.ABORTED: Exit.ABORTED,
+    Outcome.UNDONE: Exit.ABORTED,
+    Outcome.SUPERSEDED: Exit.SUPERSEDED,
+    Outcome.NEVER_READY: Exit.NEVER_READY,
+}
+
+
+@dataclass(frozen=True)
+class StartOptions:
+    """How a release is to be started.
+
+    Attributes:
+        timeout_s: instead of the file's deadline. supersede: another release in the way is rolled back.
+        leave: at the deadline without a conclusion, leave the canary serving and go (exit 4).
+        skip_analysis: for when the stable itself is sick; `reason` is then required and goes into the ledger.
+        trace: write the release there as a recording.
+    """
+
+    timeout_s: float | None = None
+    supersede: bool = False
+    leave: bool = False
+    skip_analysis: bool = False
+    reason: str = ""
+    trace: Path | None = None
+
+
+def exit_code(release: Release) -> Exit:
+    """The exit code of a release as it stands; an unsettled one is one that was left."""
+    if not release.settled:
+        return Exit.NO_CONCLUSION
+    return EXITS[release.outcome] if release.outcome else Exit.FOUND
+
+
+def start(
+    ports: "Ports", settings: Settings, version: str, options: StartOptions, reporter: Reporter
+) -> Recorded:
+    """Create the release of `version`, or follow or take over the one that is there, to its end.
+
+    Returns:
+        The settled record (or the left one). For the version that is running already: a settled
+        release that was never recorded, with the reason "already running".
+
+    Raises:
+        BusyError: another version is being released. MissingError: no such target.
+    """
+    _check(settings, options)
+    while True:
+        found = ports.records.load(settings.target)
+        if found is not None and not found.release.settled:
+            if found.release.version == version:
+                return _join(ports, settings, found, options, reporter)
+            _clear_the_way(ports, settings, found, version, options, reporter)
+            continue
+        stable = _stable(ports, settings)
+        if stable.version == version:
+            reporter.note(f"{version} is already running on {settings.target}; nothing to do")
+            return Recorded(_already(settings, stable, ports), "")
+        try:
+            _create(ports, settings, found, stable, version, options)
+        except ConflictError:
+            continue
+        return drive(ports, settings, reporter, trace=options.trace)
+
+
+def _check(settings: Settings, options: StartOptions) -> None:
+    if options.skip_analysis and not options.reason:
+        raise InvalidError(
+            "--skip-analysis needs a --reason: it goes into the ledger",
+            remedy='For instance --skip-analysis --reason "stable is down, this is the fix".',
+        )
+    if options.timeout_s is not None and options.timeout_s <= 0:
+        raise InvalidError(f"--timeout: found {options.timeout_s:g} s, wanted more than 0")
+
+
+def _stable(ports: "Ports", settings: Settings) -> Revision:
+    """What the target runs now: the revision that is pinned."""
+    world = ports.workloads.observe()
+    if world is None:
+        raise MissingError(
+            f"there is no {settings.target} to release to",
+            remedy=f"Start it with `canary local up -f {settings.path}`.",
+        )
+    return world.stable.revision
+
+
+def _already(settings: Settings, stable: Revision, ports: "Ports") -> Release:
+    """A settled release that says so, never recorded."""
+    now = ports.clock.now()
+    return Release(
+        target=settings.target,
+        id="",
+        version=stable.version,
+        strategy=settings.strategy,
+        stable=stable,
+        canary=stable,
+        replicas=0,
+        since=now,
+        phase=Phase.PROMOTED,
+        outcome=Outcome.PROMOTED,
+        reason="already running",
+    )
+
+
+def _create(
+    ports: "Ports",
+    settings: Settings,
+    found: Recorded | None,
+    stable: Revision,
+    version: str,
+    options: StartOptions,
+) -> Recorded:
+    """Write the new record, with the stable pinned in it, before anything is touched.
+
+    Raises:
+        ConflictError: somebody else started one in the same moment.
+    """
+    world = ports.workloads.observe()
+    if world is None:
+        raise MissingError(f"{settings.target} is gone")
+    now = ports.clock.now()
+    release = Release(
+        target=settings.target,
+        id=f"{settings.target}-{version}-{time.strftime('%Y%m%dT%H%M%S', time.gmtime(now))}",
+        version=version,
+        strategy=_strategy(settings, options, world),
+        stable=stable,
+        canary=ports.workloads.revise(stable, version),
+        replicas=world.stable.replicas,
+        since=now,
+        phase_since=now,
+        step_since=now,
+        config_hash=settings.digest,
+        ledger_head=found.release.ledger_head if found else "",
+        ledger_length=found.release.ledger_length if found else 0,
+        lease=settings.target,
+        actor=ports.actor,
+        leave=options.leave,
+        reason=f"analysis skipped: {options.reason}" if options.skip_analysis else "",
+    )
+    # The stable's pods are known from the first: a source that goes by names has to find their past.
+    return ports.records.save(with_pods(release, world), expected=found.version if found else None)
+
+
+def _strategy(settings: Settings, options: StartOptions, world: World) -> Strategy:
+    """The file's strategy with what the command line changes, and steps that come to the same merged."""
+    strategy = settings.strategy
+    planned = plan(strategy.steps, world.stable.replicas, world.surge, world.unavailable, strategy.capacity)
+    strategy = replace(strategy, steps=tuple(step.weight for step in planned))
+    if options.timeout_s is not None:
+        strategy = replace(strategy, deadline_s=options.timeout_s)
+    if options.skip_analysis:
+        strategy = replace(strategy, metrics=())
+    return strategy
+
+
+def _join(
+    ports: "Ports", settings: Settings, found: Recorded, options: StartOptions, reporter: Reporter
+) -> Recorded:
+    """The same version is being released: follow whoever drives it, or take over."""
+    if _somebody_drives(ports) is None:
+        reporter.note(f"nobody drives the release of {found.release.version}; taking over")
+        if (pause := found.release.pause) is not None:
+            reporter.note(f"it is paused by {pause.by}: {pause.reason}; `canary resume` goes on with it")
+    return drive(ports, settings, reporter, trace=options.trace)
+
+
+def _somebody_drives(ports: "Ports") -> str | None:
+    """Who holds the lease, after trying to take it; the lease is ours when None."""
+    if ports.lease.hold() is not None:
+        return None
+    holder = ports.lease.holder()
+    return holder.name if holder else "somebody"
+
+
+def _clear_the_way(
+    ports: "Ports",
+    settings: Settings,
+    found: Recorded,
+    version: str,
+    options: StartOptions,
+    reporter: Reporter,
+) -> None:
+    """Another version is being released: refuse, or roll it back first."""
+    other = found.release
+    if not options.supersede:
+        raise BusyError(
+            f"{other.version} is being released to {settings.target} ({other.phase}); "
+            f"{version} was not started",
+            remedy="Wait for it (`canary watch`), end it (`canary abort`), or start with --supersede.",
+        )
+    reporter.note(f"superseding {other.version}: it is rolled back first")
+    wish = Request(RequestKind.SUPERSEDE, ports.actor, ports.clock.now(), f"by {version}")
+    request(ports, settings, wish, reporter=reporter)
+    follow(ports, settings.target, reporter, take_over=lambda: drive(ports, settings, reporter))
+
+
+def drive(ports: "Ports", settings: Settings, reporter: Reporter, *, trace: Path | None = None) -> Recorded:
+    """Take the lease and drive the release that is recorded to its end; follow if another was quicker."""
+    from canary import loop
+
+    if (holder := _somebody_drives(ports)) is not None:
+        reporter.note(f"{holder} drives this release; following")
+        return follow(ports, settings.target, reporter, take_over=lambda: drive(ports, settings, reporter))
+
+    if trace is None:
+        return loop.run(ports, settings.target, reporter)
+    from canary.record import strategy_document
+    from canary.trace_writer import TraceWriter
+
+    with TraceWriter(trace, strategy_document) as writer:
+        return loop.run(ports, settings.target, reporter, watch=writer.tick)
+
+
+def request(ports: "Ports", settings: Settings, wish: Request, *, reporter: Reporter) -> Recorded:
+    """Write a person's wish into the record; drive the release when nobody does.
+
+    Returns:
+        The record with the wish in it, or the settled record when this process had to drive.
+
+    Raises:
+        MissingError: no release is running.
+    """
+    saved = _wish(ports, settings.target, wish)
+    if _somebody_drives(ports) is None:
+        reporter.note(f"nobody drives the release of {saved.release.version}; this process does so now")
+        return drive(ports, settings, reporter)
+    return saved
+
+
+def _wish(ports: "Ports", target: str, wish: Request) -> Recorded:
+    """Add the wish to the record, whoever else writes to it meanwhile."""
+    while True:
+        found = ports.records.load(target)
+        if found is None or found.release.settled:
+            raise MissingError(f"no release of {target} is running", remedy=f"See `canary status {target}`.")
+        asked = found.release.with_(requests=(*found.release.requests, wish))
+        try:
+            return ports.records.save(asked, expected=found.version)
+        except ConflictError:
+            ports.clock.wait(0.02)
+
+
+def follow(
+    ports: "Ports",
+    target: str,
+    reporter: Reporter,
+    *,
+    take_over: Callable[[], Recorded] | None = None,
+) -> Recorded:
+    """Watch a release that somebody else drives, to its end; changes nothing.
+
+    Args:
+        take_over: called when nobody drives any more; None: go on watching.
+    """
+    from canary import loop
+
+    memory = loop.Memory(taken_over=True, read=True)
+    idle = False
+    while True:
+        if (signal := ports.clock.interrupted) is not None:
+            raise loop.InterruptedDriveError(signal, None)
+        try:
+            ticked = loop.look(ports, target, memory)
+        except TransientError as fault:
+            reporter.note(fault.message)
+            ports.clock.wait(1.0)
+            continue
+        memory = ticked.memory
+        reporter.tick(ticked.recorded, ticked.seen, ticked.assessed, ticked.decision)
+        if ticked.recorded.release.settled:
+            return ticked.recorded
+        holder = ports.lease.holder()
+        if holder is None or not holder.alive:
+            if take_over is not None:
+                reporter.note("the driver is gone; taking over")
+                return take_over()
+            if not idle:
+                reporter.note("nobody drives this release; `canary start` with the same version takes over")
+            idle = True
+        ports.clock.wait(loop.poll_s(ticked.recorded.release))
+
+
+def undo(ports: "Ports", settings: Settings, *, number: int | None, why: str, reporter: Reporter) -> Recorded:
+    """Restore the last good revision, or revision `number`, and prove it.
+
+    While a release runs: that release goes back to the revision it pinned. Otherwise the last settled
+    release tells what was good before it.
+
+    Raises:
+        MissingError: there is nothing to undo, or no such revision.
+    """
+    found = ports.records.load(settings.target)
+    if found is not None and not found.release.settled:
+        if number is not None and number != found.release.stable.number:
+            raise InvalidError(
+                f"{found.release.version} is being released; undo goes back to "
+                f"{found.release.stable.version}",
+                remedy="Run `canary undo` first, then `canary undo --to-revision N`.",
+            )
+        wish = Request(RequestKind.UNDO, ports.actor, ports.clock.now(), why)
+        saved = request(ports, settings, wish, reporter=reporter)
+        return saved if saved.release.settled else follow(ports, settings.target, reporter)
+    stable = _stable(ports, settings)
+    wanted = _wanted(ports, settings, found, stable, number)
+    world = ports.workloads.observe()
+    now = ports.clock.now()
+    release = Release(
+        target=settings.target,
+        id=f"{settings.target}-undo-{time.strftime('%Y%m%dT%H%M%S', time.gmtime(now))}",
+        version=wanted.version,
+        strategy=settings.strategy,
+        stable=wanted,
+        canary=stable,
+        replicas=world.stable.replicas if world else 1,
+        since=now,
+        phase=Phase.ROLLING_BACK,
+        phase_since=now,
+        step_since=now,
+        outcome=Outcome.UNDONE,
+        reason=f"undo by {ports.actor}" + (f": {why}" if why else ""),
+        times={"detected": now, "decided": now},
+        config_hash=settings.digest,
+        lease=settings.target,
+        actor=ports.actor,
+    )
+    ports.records.save(release, expected=found.version if found else None)
+    return drive(ports, settings, reporter)
+
+
+def _wanted(
+    ports: "Ports", settings: Settings, found: Recorded | None, stable: Revision, number: int | None
+) -> Revision:
+    """The revision to go back to."""
+    kept = ports.workloads.history()
+    if number is not None:
+        match = [revision for revision in kept if revision.number == number]
+        if not match:
+            have = ", ".join(f"{revision.number} ({revision.version})" for revision in kept)
+            raise MissingError(
+                f"there is no revision {number} of {settings.target}", remedy=f"Kept are: {have}."
+            )
+        wanted = match[0]
+    elif found is not None and found.release.phase is Phase.PROMOTED:
+        wanted = found.release.stable
+    else:
+        last = (
+            f"the last release went back to {stable.version} already" if found else "nothing was released yet"
+        )
+        raise MissingError(
+            f"nothing to undo: {last}", remedy="Name a revision with --to-revision N; see `canary history`."
+        )
+    if wanted.hash == stable.hash:
+        raise MissingError(
+            f"nothing to undo: {settings.target} runs {stable.version} already",
+            remedy="See `canary history` for other revisions.",
+        )
+    return wanted

@@ -1,0 +1,285 @@
+"""Start reading here: the loop that drives a release.
+
+    observe -> assess -> decide -> one of: move (write the record) | act (touch the workloads) | wait
+
+The process remembers nothing that matters: each tick begins by reading. `Memory` only spares reading the
+same history twice, and may be dropped at any time.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+from canary.core import assess, journal
+from canary.core.actions import Act, Decision, Move, Wait
+from canary.core.assess import Assessment
+from canary.core.assessed import Assessed
+from canary.core.decide import LEFT, decide
+from canary.core.observation import Observation
+from canary.core.release import Phase, Release
+from canary.errors import CanaryError, ConflictError, Exit, MissingError, TransientError
+from canary.ports import Clock, Lease, LedgerStore, Metrics, Recorded, Records, Reporter, Term, Workloads
+
+POLL_S = 2.0
+"""Longest wait between two ticks: a person's wish is obeyed within this time."""
+OUT_OF_REACH_S = 900.0
+"""Stop driving, and say what is left, after this long without an answer."""
+
+
+@dataclass(frozen=True)
+class Ports:
+    """All that a driver needs of the world."""
+
+    records: Records
+    lease: Lease
+    workloads: Workloads
+    metrics: Metrics
+    ledger: LedgerStore
+    clock: Clock
+    actor: str = ""
+    flush_s: float = 0.0
+
+
+@dataclass(frozen=True)
+class Memory:
+    """What a driver keeps between ticks, only so that it need not be read again.
+
+    Attributes:
+        assessment: the evidence so far, and how far the source was read.
+        book: ledger entries not yet written, and the last one written.
+        taken_over: this driver has noted that it took the release over.
+        read: the metrics source has been read by this driver for this release.
+    """
+
+    assessment: Assessment | None = None
+    book: journal.Journal | None = None
+    taken_over: bool = False
+    read: bool = False
+
+
+@dataclass(frozen=True)
+class Ticked:
+    """What one tick read, found and did."""
+
+    recorded: Recorded
+    seen: Observation
+    assessed: Assessed
+    decision: Decision
+    memory: Memory
+
+
+class InterruptedDriveError(CanaryError):
+    """A signal asked the driver to stop; the release goes on as it stands, with nobody driving."""
+
+    def __init__(self, signal: int, recorded: Recorded | None) -> None:
+        super().__init__(f"stopped by signal {signal}")
+        self.exit = Exit.INTERRUPTED if signal == 2 else Exit.TERMINATED
+        self.recorded = recorded
+
+
+def look(ports: Ports, target: str, memory: Memory, term: Term | None = None) -> Ticked:
+    """Observe, assess and decide, and leave it at that: what a follower sees."""
+    recorded = ports.records.load(target)
+    if recorded is None:
+        raise MissingError(
+            f"there is no release of {target}", remedy="Start one with `canary start VERSION`."
+        )
+    release = recorded.release
+    if memory.assessment is not None and memory.assessment.key != assess.key(release):
+        memory = Memory(taken_over=memory.taken_over)
+    seen = _observe(ports, release, memory, term)
+    assessed, assessment = assess.nothing(release), memory.assessment
+    judged = bool(release.strategy.metrics) and release.phase in (Phase.PENDING, Phase.PROGRESSING)
+    if judged and not seen.window_lost:
+        assessed, assessment = _assess(ports, release, seen, assessment)
+        memory = Memory(assessment, memory.book, memory.taken_over, read=True)
+    return Ticked(recorded, seen, assessed, decide(release, seen, assessed), memory)
+
+
+def _observe(ports: Ports, release: Release, memory: Memory, term: Term | None) -> Observation:
+    """The world, and what it means for this driver to be new."""
+    world = ports.workloads.observe()
+    new = term is not None and not memory.taken_over and bool(release.steps_at)
+    lost = new and not ports.metrics.keeps_history and not memory.read and release.phase is Phase.PROGRESSING
+    return Observation(
+        at=ports.clock.now(),
+        world=world,
+        attended_at=term.idle_since if new and term is not None else None,
+        window_lost=lost,
+    )
+
+
+def _assess(
+    ports: Ports, release: Release, seen: Observation, assessment: Assessment | None
+) -> tuple[Assessed, Assessment]:
+    """Read what is new since the last look, and judge it."""
+    assessment = assessment or assess.begin(release)
+    scrapes = ports.metrics.read(assess.query(release, assessment, seen.at))
+    return assess.advance(release, assessment, scrapes, seen)
+
+
+def tick(ports: Ports, target: str, memory: Memory, term: Term, reporter: Reporter) -> Ticked:
+    """One turn of the loop, by the holder of the lease.
+
+    Raises:
+        ConflictError: somebody else wrote first, or the term ended; the decision is dropped.
+    """
+    found = look(ports, target, memory, term)
+    book = found.memory.book or journal.opened(ports.ledger.read(target), found.recorded.release)
+    book = book.with_looks(found.recorded.release, found.assessed.looks, ports.actor)
+    recorded, memory = found.recorded, replace(found.memory, book=book)
+    reporter.tick(found.recorded, found.seen, found.assessed, found.decision)
+    match found.decision:
+        case Move() as move:
+            recorded, memory = _move(ports, found, move, book, term)
+            if move.release.window != found.recorded.release.window or found.seen.attended_at is not None:
+                memory = replace(memory, taken_over=True)
+        case Act() as act:
+            memory = _act(ports, found, act, book, term)
+        case Wait():
+            memory = replace(memory, book=_flushed(ports, book, target, found.seen.at), taken_over=True)
+    return replace(found, recorded=recorded, memory=memory)
+
+
+def _move(
+    ports: Ports, found: Ticked, move: Move, book: journal.Journal, term: Term
+) -> tuple[Recorded, Memory]:
+    """Write the record; the ledger first, so that nothing happens that it does not tell."""
+    before = found.recorded.release
+    book = book.with_decision(before, move, found.assessed, found.seen.at, ports.actor)
+    _within(ports, term)
+    ports.ledger.append(before.target, book.pending)
+    book = book.written()
+    after = move.release.with_(ledger_head=book.head, ledger_length=book.length)
+    _within(ports, term)
+    recorded = ports.records.save(after, expected=found.recorded.version)
+    return recorded, replace(found.memory, book=book)
+
+
+def _act(ports: Ports, found: Ticked, act: Act, book: journal.Journal, term: Term) -> Memory:
+    """Touch the workloads; what is asked of them stands in the ledger before."""
+    release = found.recorded.release
+    book = book.with_actions(release, act, found.seen.at, ports.actor)
+    _within(ports, term)
+    ports.ledger.append(release.target, book.pending)
+    for action in act.actions:
+        ports.workloads.apply(action, within_s=_within(ports, term))
+    return replace(found.memory, book=book.written())
+
+
+def _flushed(ports: Ports, book: journal.Journal, target: str, at: float) -> journal.Journal:
+    """Looks are written with the next move, or when they have waited long enough."""
+    if not book.pending or at - book.pending[0].at < ports.flush_s:
+        return book
+    ports.ledger.append(target, book.pending)
+    return book.written()
+
+
+def _within(ports: Ports, term: Term) -> float:
+    """Seconds left of the term in which the observation was made."""
+    left = ports.lease.confirm(term)
+    if left <= 0:
+        raise ConflictError("the lease term ended before the decision was carried out")
+    return left
+
+
+@dataclass
+class _Patience:
+    """How long the other side has been out of reach, and how long to wait for it."""
+
+    clock: Clock
+    bound_s: float
+    since: float | None = None
+    tries: int = 0
+    told: str = field(default="")
+
+    def answered(self, reporter: Reporter) -> None:
+        if self.since is not None:
+            reporter.note(f"in reach again after {self.clock.monotonic() - self.since:.0f} s")
+        self.since, self.tries, self.told = None, 0, ""
+
+    def wait(self, fault: TransientError, reporter: Reporter) -> None:
+        now = self.clock.monotonic()
+        self.since = now if self.since is None else self.since
+        if now - self.since > self.bound_s:
+            raise fault
+        # Told once, however its seconds count on.
+        words = "".join(letter for letter in fault.message if not letter.isdigit())
+        if words != self.told:
+            reporter.note(f"{fault.message}; held, nothing is changed, trying again")
+            self.told = words
+        self.tries += 1
+        self.clock.wait(fault.retry_after_s or min(0.2 * 2**self.tries, 5.0))
+
+
+def run(
+    ports: Ports,
+    target: str,
+    reporter: Reporter,
+    *,
+    watch: Callable[[Ticked], None] | None = None,
+    out_of_reach_s: float = OUT_OF_REACH_S,
+) -> Recorded:
+    """Drive the release of `target` until it is settled, or left as `--leave` asks.
+
+    Args:
+        watch: is shown every tick after it was carried out (the trace writer).
+        out_of_reach_s: how long the other side may be silent.
+
+    Raises:
+        InterruptedDriveError: a signal; the lease is given up, the release stays as it is.
+        TransientError: out of reach too long. DeniedError: refused.
+    """
+    memory, recorded = Memory(), None
+    patience = _Patience(ports.clock, out_of_reach_s)
+    try:
+        while True:
+            if (signal := ports.clock.interrupted) is not None:
+                raise InterruptedDriveError(signal, recorded)
+            ticked = _turn(ports, target, memory, reporter, patience)
+            if ticked is None:
+                # What was written is not known for sure: the journal is read again.
+                memory = replace(memory, book=None)
+                continue
+            recorded, memory = ticked.recorded, ticked.memory
+            if watch is not None:
+                watch(ticked)
+            if recorded.release.settled or _left(recorded.release):
+                return recorded
+            if isinstance(ticked.decision, Wait):
+                ports.clock.wait(poll_s(recorded.release))
+    finally:
+        ports.lease.release()
+
+
+def _turn(
+    ports: Ports, target: str, memory: Memory, reporter: Reporter, patience: _Patience
+) -> Ticked | None:
+    """One tick within a term of the lease; None, after a wait, when it has to be done again."""
+    try:
+        term = ports.lease.hold()
+        if term is None:
+            raise TransientError(_held_by_another(ports))
+        ticked = tick(ports, target, memory, term, reporter)
+    except ConflictError:
+        ports.clock.wait(0.05)
+        return None
+    except TransientError as fault:
+        patience.wait(fault, reporter)
+        return None
+    patience.answered(reporter)
+    return ticked
+
+
+def poll_s(release: Release) -> float:
+    """How long to wait between ticks in which nothing is to be done, seconds."""
+    return min(POLL_S, max(release.strategy.interval_s / 4, 0.1))
+
+
+def _left(release: Release) -> bool:
+    """Nobody needs to drive on: `--leave` was asked for and the deadline has passed."""
+    return release.pause is not None and release.pause.by == LEFT
+
+
+def _held_by_another(ports: Ports) -> str:
+    holder = ports.lease.holder()
+    return f"the lease is held by {holder.name}" if holder else "the lease is held by somebody else"

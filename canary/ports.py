@@ -1,0 +1,179 @@
+"""What the loop needs from the world, as protocols: each states its promise and its failures.
+
+Every method may raise `TransientError` (out of reach: unknown whether a write landed) and
+`DeniedError`. Adapters make one attempt a call; waiting and trying again is the loop's work.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from canary.core.actions import Action, Decision
+from canary.core.ledger import Entry
+from canary.core.observation import Observation, World
+from canary.core.release import Release
+from canary.core.revision import Revision
+from canary.core.samples import MetricsQuery, Scrapes
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """A release as it was read, with the version of that reading."""
+
+    release: Release
+    version: str
+
+
+__all__ = [
+    "Clock",
+    "Holder",
+    "Lease",
+    "LedgerStore",
+    "Metrics",
+    "MetricsQuery",
+    "Recorded",
+    "Records",
+    "Reporter",
+    "Scrapes",
+    "Term",
+    "Workloads",
+]
+
+
+class Records(Protocol):
+    """Where the one truth about a release lives. One record per target."""
+
+    def load(self, target: str) -> Recorded | None:
+        """The record, or None if there is none.
+
+        Raises:
+            InvalidError: it was written by a newer schema, or is not a record.
+        """
+
+    def save(self, release: Release, *, expected: str | None) -> Recorded:
+        """Replace the record of `release.target` if it is still at `expected` (None: must not exist).
+
+        Durable once returned. When it raises TransientError the write may or may not have landed: the
+        caller loads again and never assumes.
+
+        Raises:
+            ConflictError: somebody else wrote since `expected` was read.
+        """
+
+
+@dataclass(frozen=True)
+class Term:
+    """A stretch of time in which its holder alone may act.
+
+    Attributes:
+        holder: who. number: grows with every change of holder; never reused.
+        until: end on this process's monotonic clock, seconds.
+        idle_since: unix seconds of the last renewal by whoever held it before this holder, however that
+            ended; None when nobody ever did. The same in all terms of one holder.
+    """
+
+    holder: str
+    number: int
+    until: float
+    idle_since: float | None = None
+
+
+@dataclass(frozen=True)
+class Holder:
+    """Who holds the lease, as seen from outside. `renewed_s`: seconds since the renewal was seen."""
+
+    name: str
+    renewed_s: float
+    alive: bool
+
+
+class Lease(Protocol):
+    """The fence. One acts only within the term in which the observation was made."""
+
+    def hold(self) -> Term | None:
+        """Take or renew the lease. None when somebody else holds it. Never waits for it."""
+
+    def confirm(self, term: Term) -> float:
+        """Seconds left of this very term, 0 when it is over or lost. Asks no one."""
+
+    def holder(self) -> Holder | None:
+        """Who holds it now, for people; None when free."""
+
+    def release(self) -> None:
+        """Give it up. Harmless when not held."""
+
+
+class Workloads(Protocol):
+    """Where replicas live."""
+
+    def observe(self) -> World | None:
+        """Both workloads as they are now; None when the target does not exist."""
+
+    def apply(self, action: Action, *, within_s: float) -> None:
+        """Bring one stated end about, or at least ask for it; returns without waiting for pods.
+
+        Args:
+            action: see `canary.core.actions`. Idempotent.
+            within_s: give up after this many seconds: the lease term ends then.
+
+        Raises:
+            ConflictError: the target is no longer what the action expected.
+        """
+
+    def revise(self, base: Revision, version: str) -> Revision:
+        """The revision that runs `version`, all else as in `base`. Touches nothing.
+
+        Raises:
+            InvalidError: this runtime cannot make such a revision.
+        """
+
+    def history(self) -> tuple[Revision, ...]:
+        """Kept revisions of the target, oldest first, numbered."""
+
+
+class Metrics(Protocol):
+    """Where counters come from."""
+
+    @property
+    def keeps_history(self) -> bool:
+        """Whether a stretch can be read again later with the same result."""
+
+    def read(self, query: MetricsQuery) -> Scrapes:
+        """All scrapes in the stretch. Unreachable is an answer (`reachable=False`), not an error."""
+
+
+class LedgerStore(Protocol):
+    """Where ledger entries are kept; append only."""
+
+    def append(self, target: str, entries: Sequence[Entry]) -> None:
+        """Durable once returned. Entries already there (same number and hash) are passed over."""
+
+    def read(self, target: str) -> tuple[Entry, ...]:
+        """All entries, oldest first. A torn last line is left out."""
+
+
+class Clock(Protocol):
+    """Time, and waiting that can be interrupted."""
+
+    def now(self) -> float:
+        """Unix seconds."""
+
+    def monotonic(self) -> float:
+        """Seconds of a clock that never jumps."""
+
+    def wait(self, seconds: float) -> None:
+        """Return after this long, or at once when interrupted (`interrupted` then tells)."""
+
+    @property
+    def interrupted(self) -> int | None:
+        """The signal number that asked us to stop, or None."""
+
+
+class Reporter(Protocol):
+    """Is told what happens; cannot change it. Must not raise."""
+
+    def tick(self, recorded: Recorded, seen: Observation, assessed: object, decision: Decision) -> None:
+        """One tick went by. `assessed` is a `canary.core.assess.Assessed`."""
+
+    def note(self, text: str) -> None:
+        """Something a person should know: taking over, holding, out of reach."""
