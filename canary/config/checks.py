@@ -1,0 +1,189 @@
+"""What must go together in `canary.yaml`, beyond the shape of each key."""
+
+from collections.abc import Callable, Iterator
+from itertools import pairwise
+
+from canary.config.document import Place
+from canary.config.schema import File, Metric
+from canary.config.units import format_duration
+
+Found = Iterator[tuple[Place, str]]
+Check = tuple[tuple[str, ...], Callable[[File], Found]]
+
+
+def _target(file: File) -> Found:
+    target = file.target
+    deployment = [key for key in ("namespace", "deployment", "container") if getattr(target, key) is not None]
+    if target.local is not None:
+        for key in deployment:
+            yield ("target", key), "is for Kubernetes, but `target.local` names a local service: keep one"
+    elif "namespace" not in deployment or "deployment" not in deployment:
+        yield ("target",), "wanted {local: NAME}, or {namespace: NAME, deployment: NAME}"
+
+
+def _runtime(file: File) -> Found:
+    if file.target.local is None:
+        complete = file.target.deployment is not None and file.target.namespace is not None
+        if file.local is not None and complete:
+            yield ("local",), "describes a local service, but `target` names a Deployment: keep one"
+        return
+    if file.local is None:
+        name = file.target.local
+        yield ("target", "local"), f"{name} is not described: add a section `local:` with its command"
+    if file.image is not None:
+        yield (
+            ("image",),
+            "is for Kubernetes; a local service says in `local.command` what `{version}` stands for",
+        )
+
+
+def _local(file: File) -> Found:
+    local = file.local
+    if local is None:
+        return
+    if not local.surge and not local.unavailable:
+        yield ("local", "surge"), "found 0, and `unavailable` is 0 too: no replica could ever be replaced"
+    if local.unavailable > local.replicas:
+        yield ("local", "unavailable"), f"found {local.unavailable}, wanted at most `replicas`"
+
+
+def _placeholders(file: File) -> Found:
+    local = file.local
+    if local is None:
+        return
+    if not local.command[0].strip():
+        yield ("local", "command", 0), "found no program to start, wanted its name or path"
+    given = " ".join([*local.command, *local.env.values()])
+    for name, lack in (
+        ("version", "every version would be the same"),
+        ("port", "all replicas would listen on one port"),
+    ):
+        if f"{{{name}}}" not in given:
+            yield ("local", "command"), f"neither `command` nor `env` has {{{name}}} in it: {lack}"
+
+
+def _steps(file: File) -> Found:
+    for number, (before, after) in enumerate(pairwise(file.steps), 1):
+        if after <= before:
+            yield ("steps", number), f"found {after:g} after {before:g}, wanted each step above the last"
+
+
+def _hold(file: File) -> Found:
+    yield from _ordered(("hold",), file.hold.min, file.hold.max)
+
+
+def _deadline(file: File) -> Found:
+    least = file.hold.min * len(file.steps)
+    if file.deadline <= least:
+        yield (
+            ("deadline",),
+            f"found {format_duration(file.deadline)}, wanted more than {format_duration(least)}: "
+            f"{len(file.steps)} steps of at least {format_duration(file.hold.min)} (`hold.min`)",
+        )
+
+
+def _interval(file: File) -> Found:
+    source = file.analysis.source
+    if source is not None:
+        key, scrape = "analysis.source.prometheus.scrape_interval", source.prometheus.scrape_interval
+    elif file.local is not None:
+        key, scrape = "local.scrape", file.local.scrape
+    else:
+        return
+    if file.analysis.interval < scrape:
+        yield (
+            ("analysis", "interval"),
+            f"found {format_duration(file.analysis.interval)}, wanted at least {format_duration(scrape)} "
+            f"(`{key}`): between two scrapes there is nothing new to look at",
+        )
+
+
+def _warm_up(file: File) -> Found:
+    warm_up = file.analysis.warm_up
+    yield from _ordered(("analysis", "warm_up"), warm_up.min, warm_up.max)
+
+
+def _metrics(file: File) -> Found:
+    taken: dict[str, int] = {}
+    for number, metric in enumerate(file.analysis.metrics):
+        place: Place = ("analysis", "metrics", number)
+        wrong = list(_shape(metric, place))
+        yield from wrong
+        for name in () if wrong else names(metric):
+            if name in taken:
+                yield place, f"a second metric is called `{name}`: each needs a name of its own"
+            taken[name] = number
+
+
+def names(metric: Metric) -> tuple[str, ...]:
+    """What a metric, or each of a preset's, is called."""
+    if metric.preset is None:
+        return (metric.name,) if metric.name else ()
+    listed = tuple(one for one in ("errors", "latency") if getattr(metric, one) is not None)
+    return listed or ("errors", "latency")
+
+
+def _shape(metric: Metric, place: Place) -> Found:
+    given = [key for key in ("preset", "ratio", "histogram") if getattr(metric, key) is not None]
+    if len(given) != 1:
+        found = " and ".join(f"`{key}`" for key in given) or "none of them"
+        yield place, f"found {found}, wanted one of `preset`, `ratio`, `histogram`"
+        return
+    kind = given[0]
+    if kind != "preset" and metric.name is None:
+        yield place, "`name` is missing: a metric of your own needs one"
+    for key in sorted(metric.model_fields_set - _KEYS[kind]):
+        yield (*place, key), f"does not go with `{kind}`; wanted {_listed(_KEYS[kind])}"
+    yield from _margins(metric, place)
+
+
+def _margins(metric: Metric, place: Place) -> Found:
+    compared = [(place, metric.tolerance, metric.margin)]
+    compared += [
+        ((*place, key), part.tolerance, part.margin)
+        for key, part in (("errors", metric.errors), ("latency", metric.latency))
+        if part is not None
+    ]
+    for where, tolerance, margin in compared:
+        ratio = margin.ratio if margin is not None else None
+        if ratio is not None and tolerance is not None and ratio < 1 + tolerance:
+            yield (
+                (*where, "margin", "ratio"),
+                f"found {ratio:g}, wanted at least {1 + tolerance:g}: "
+                f"{100 * tolerance:g}% worse is tolerated (`tolerance`)",
+            )
+
+
+_KEYS = {
+    "preset": {"preset", "errors", "latency"},
+    "ratio": {"name", "ratio", "tolerance", "margin"},
+    "histogram": {"name", "histogram", "tolerance", "margin", "slower_than"},
+}
+
+
+def _ordered(place: Place, least: float, most: float) -> Found:
+    if least > most:
+        where = ".".join(map(str, place))
+        yield (
+            (*place, "min"),
+            f"found {format_duration(least)}, wanted at most {format_duration(most)} (`{where}.max`)",
+        )
+
+
+def _listed(keys: set[str]) -> str:
+    return ", ".join(f"`{key}`" for key in sorted(keys))
+
+
+CHECKS: tuple[Check, ...] = (
+    (("target",), _target),
+    (("target", "local", "image"), _runtime),
+    (("local.surge", "local.unavailable", "local.replicas"), _local),
+    (("local.command", "local.env"), _placeholders),
+    (("steps",), _steps),
+    (("hold",), _hold),
+    (("deadline", "hold", "steps"), _deadline),
+    (("analysis.interval", "analysis.source", "local.scrape"), _interval),
+    (("analysis.warm_up",), _warm_up),
+    (("analysis.metrics",), _metrics),
+)
+"""Each check with the keys it reads: it is left out while one of them is faulty by itself."""

@@ -1,0 +1,94 @@
+"""What a configuration file resolves to, as plain values (no pydantic beyond this room's `schema`)."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+
+from canary.core.strategy import Strategy
+
+PROBE_READY_S = 1.0
+"""How often the local runtime asks a ready replica for its health, seconds."""
+
+
+class Runtime(StrEnum):
+    """Where replicas live."""
+
+    LOCAL = "local"
+    KUBERNETES = "kubernetes"
+
+
+@dataclass(frozen=True)
+class LocalService:
+    """A service that the local runtime keeps.
+
+    Attributes:
+        name: of the target. command: argv; `{version}`, `{port}` and `{python}` (that runs
+            Canary) are filled in. env: added to the
+            environment, filled in the same way. directory: working directory.
+        version: what runs first, when there is no state yet.
+        listen: (host, port) of the one address in front.
+        health: path that answers 2xx when a replica is ready. metrics: path of its metrics.
+        surge, unavailable: as in a Deployment, absolute numbers.
+        ready_s: a replica that is not ready after this long never will be. drain_s: at most this long
+            for open connections when a replica is taken away.
+        scrape_s: how often each replica is scraped. state: folder of everything kept on disk.
+    """
+
+    name: str
+    command: tuple[str, ...]
+    version: str
+    directory: Path
+    state: Path
+    env: Mapping[str, str] = field(default_factory=dict)
+    replicas: int = 3
+    listen: tuple[str, int] = ("127.0.0.1", 8080)
+    health: str = "/health"
+    metrics: str = "/metrics"
+    surge: int = 1
+    unavailable: int = 0
+    ready_s: float = 30.0
+    drain_s: float = 10.0
+    scrape_s: float = 15.0
+
+
+@dataclass(frozen=True)
+class PrometheusSource:
+    """A Prometheus server. Secrets come from files only."""
+
+    url: str
+    token_file: Path | None = None
+    ca_file: Path | None = None
+    timeout_s: float = 10.0
+    selector: Mapping[str, str] = field(default_factory=dict)
+    pod_label: str = "pod"
+
+
+@dataclass(frozen=True)
+class KubernetesTarget:
+    """A Deployment. Understood already, served by the Kubernetes runtime."""
+
+    namespace: str
+    deployment: str
+    container: str | None = None
+
+
+@dataclass(frozen=True)
+class Settings:
+    """A configuration file, resolved.
+
+    Attributes:
+        path: the file. digest: hash of what it resolved to; recorded with each release.
+        target: the target's name (of the local service or of the Deployment).
+        prometheus: None: the local runtime's own ring, or direct scraping.
+    """
+
+    path: Path
+    digest: str
+    runtime: Runtime
+    target: str
+    strategy: Strategy
+    local: LocalService | None = None
+    kubernetes: KubernetesTarget | None = None
+    image: str | None = None
+    prometheus: PrometheusSource | None = None
