@@ -1,0 +1,122 @@
+"""`canary start`: release a version and wait for the verdict."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from canary.cli import options
+from canary.cli.output import Output, emit, json_text, print_line
+from canary.cli.result import result_document, result_text
+from canary.cli.session import Session, conducted, is_live, opened, viewing
+from canary.errors import CanaryError
+from canary.ports import Recorded
+
+Version = Annotated[str, typer.Argument(metavar="VERSION", help="What to release, as its tag.")]
+Timeout = Annotated[
+    str | None,
+    typer.Option("--timeout", help="Instead of the file's deadline, e.g. 30m.", show_default=False),
+]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done; change nothing.")]
+Supersede = Annotated[
+    bool, typer.Option("--supersede", help="Roll back another release that is running, then start.")
+]
+Leave = Annotated[
+    bool, typer.Option("--leave", help="Without a conclusion, leave the canary serving (exit 4).")
+]
+SkipAnalysis = Annotated[
+    bool, typer.Option("--skip-analysis", help="Do not compare: for when stable itself is sick.")
+]
+Reason = Annotated[
+    str, typer.Option("--reason", help="Why --skip-analysis; goes into the ledger.", show_default=False)
+]
+Trace = Annotated[
+    Path | None,
+    typer.Option("--trace", help="Record the release here, for `canary replay`.", show_default=False),
+]
+
+
+def start(  # noqa: PLR0913 - a command's options are its arguments
+    version: Version,
+    file: options.File = None,
+    *,
+    timeout: Timeout = None,
+    dry_run: DryRun = False,
+    supersede: Supersede = False,
+    leave: Leave = False,
+    skip_analysis: SkipAnalysis = False,
+    reason: Reason = "",
+    trace: Trace = None,
+    plain: options.Plain = False,
+    output: options.Out = Output.TEXT,
+) -> None:
+    """Release VERSION; promote it or roll it back by evidence.
+
+    The same version again follows the release that is running, or takes it over when nobody drives it.
+
+    Exits 0 promoted, 2 usage, 3 rolled back, 4 no conclusion in time, 5 aborted, 6 superseded, 7 never
+    ready, 8 out of reach too long, 9 another release is running, 130 and 143 interrupted.
+    """
+    from canary import wiring
+
+    timeout_s = options.seconds(timeout, "--timeout")
+    session = opened(file)
+    if dry_run:
+        from canary.cli.plan import print_plan
+
+        print_plan(session, version, output)
+        return
+    asked = wiring.StartOptions(
+        timeout_s=timeout_s,
+        supersede=supersede,
+        leave=leave,
+        skip_analysis=skip_analysis,
+        reason=reason,
+        trace=trace,
+    )
+    with viewing(session, output, plain=plain) as view:
+        if not skip_analysis and (warning := _warning(session)):
+            view.note(f"warning: {warning}")
+        found = conducted(
+            session, lambda: wiring.start(session.ports, session.settings, version, asked, view)
+        )
+        view.end(found.release)
+    finish(session, found, output, plain=plain)
+
+
+def _warning(session: Session) -> str:
+    """That promotion is not expected by the deadline at today's traffic; empty when it is, or not known."""
+    from canary.cli.planning import plan_document
+
+    try:
+        found = session.record()
+        if found is not None and not found.release.settled:
+            return ""
+        return str(plan_document(session, None)["forecast"]["warning"])
+    except CanaryError:
+        # Whatever is wrong, `start` itself comes upon it next and tells it with its own exit code.
+        return ""
+
+
+def finish(session: Session, found: Recorded, output: Output, *, plain: bool, wanted: str = "") -> None:
+    """Print the result and exit by contract.
+
+    Args:
+        session: of the command.
+        found: the record in the end.
+        output: how to print.
+        plain: no live view was asked for.
+        wanted: the outcome that was asked for: it is a success then.
+    """
+    from canary import wiring
+
+    release = found.release
+    asked_for = bool(wanted) and release.outcome == wanted
+    code = 0 if asked_for else int(wiring.exit_code(release))
+    document = result_document(release, code)
+    if output is Output.JSON:
+        print_line(json_text(document))
+    elif not (is_live(output, plain=plain) and sys.stdout.isatty() and output is Output.TEXT and release.id):
+        emit(document, output, result_text(release))
+    raise typer.Exit(code)
