@@ -11,7 +11,7 @@ import psutil
 import pytest
 
 from canary.errors import CanaryError, InvalidError
-from canary.local.demo import demo
+from canary.local.demo import demo, stage
 from canary.local.demo.demo import DemoOptions
 
 STAND_IN = """
@@ -140,3 +140,28 @@ def test_a_kept_demo_goes_on_until_ctrl_c_which_is_a_success(
     run.send_signal(signal.SIGINT)
     assert run.wait(timeout=30) == 0
     assert children() == []
+
+
+def test_another_shop_that_answers_at_the_port_is_not_taken_for_ours(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Two demos begin at once: both saw the port free, the other one was quicker, and looks like ours."""
+    options = stand_in(tmp_path, monkeypatch, {"v1.1.0": 3, "v1.1.1": 0})
+    service = (sys.executable, "-m", "canary.local.demo.service", "--version", "v1.0.0", "--port")
+    port = stage.pick_port(0)
+    monkeypatch.setattr(demo, "pick_port", lambda wanted=port: wanted if wanted else stage.pick_port(0))
+    other = subprocess.Popen([*service, str(port), "--shared", str(tmp_path / "other")])
+    try:
+        wait_until_it_answers(port)
+        assert demo.run(options) == 0
+    finally:
+        other.kill()
+        other.wait()
+    assert f"behind http://127.0.0.1:{port}." not in capsys.readouterr().out
+
+
+def wait_until_it_answers(port: int) -> None:
+    latest = time.monotonic() + 30
+    while not stage.port_is_taken(port):
+        assert time.monotonic() < latest
+        time.sleep(0.05)

@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
+import psutil
+
 from canary.errors import CanaryError
 
 POLL_S = 0.05
@@ -110,6 +112,17 @@ class Cast:
     def status(self, name: str) -> int | None:
         """Exit status of a process that has ended by itself, None while it runs."""
         return self._running[name].poll()
+
+    def listens(self, name: str, port: int) -> bool:
+        """Whether it is this very process that listens on the port."""
+        process = self._running.get(name)
+        if process is None:
+            return False
+        try:
+            found = psutil.Process(process.pid).net_connections("tcp")
+        except psutil.Error:
+            return False
+        return any(one.status == psutil.CONN_LISTEN and one.laddr.port == port for one in found)
 
     def play(self, command: Sequence[str], *, limit_s: float) -> int:
         """Run a command in the foreground, with our terminal; returns its exit status.

@@ -201,7 +201,8 @@ class Demo:
         while time.monotonic() < latest:
             if self._cast.status("local") is not None:
                 return False
-            if _version_at(port) == "v1.0.0":
+            # Another demo may have taken the port a moment ago, with a shop of its own behind it.
+            if _version_at(port) == "v1.0.0" and self._cast.listens("local", port):
                 return True
             self._ears.pause(0.1)
         return False
