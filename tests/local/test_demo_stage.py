@@ -14,6 +14,7 @@ from canary.errors import CanaryError, InvalidError
 from canary.local.demo.cast import Bell, Cast, StoppedError, bell
 from canary.local.demo.stage import LOCK, pick_port, port_is_taken, stage
 from tests.local.demo_process import SERVICE, free_port
+from tests.local.offspring import children
 
 SLEEPER = (sys.executable, "-c", "import time; time.sleep(60)")
 
@@ -100,9 +101,9 @@ def test_a_cast_ends_its_processes_even_those_that_do_not_listen(
         cast.start("two", (sys.executable, "-c", deaf), tmp_path / "two.log")
         while "deaf" not in (tmp_path / "two.log").read_text():
             time.sleep(0.02)
-        children = [child.pid for child in psutil.Process().children()]
+        assert len(children()) == 2
         assert cast.status("one") is None
-    assert not any(alive(pid) for pid in children)
+    assert children() == []
 
 
 def test_a_command_in_the_foreground_gives_its_exit_status() -> None:
@@ -119,7 +120,7 @@ def test_a_signal_ends_the_command_in_the_foreground_and_is_passed_on() -> None:
         with pytest.raises(StoppedError) as stopped:
             cast.play(SLEEPER, limit_s=20)
         assert stopped.value.number == signal.SIGTERM
-        assert not psutil.Process().children()
+        assert not children()
         with pytest.raises(StoppedError):
             ears.pause(0.01)
     assert signal.getsignal(signal.SIGTERM) is before

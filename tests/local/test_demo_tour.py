@@ -7,12 +7,12 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-import psutil
 import pytest
 
 from canary.errors import CanaryError, InvalidError
 from canary.local.demo import demo, stage
 from canary.local.demo.demo import DemoOptions
+from tests.local.offspring import children
 
 STAND_IN = """
 import os, sys, yaml
@@ -35,10 +35,6 @@ def stand_in(
     monkeypatch.setattr(demo, "HISTORY_S", 0.1)
     monkeypatch.setattr(demo, "TRIAL_S", 1.5)
     return DemoOptions(seed=1, directory=folder / "demo")
-
-
-def children() -> list[psutil.Process]:
-    return psutil.Process().children(recursive=True)
 
 
 def test_the_demo_succeeds_when_the_bad_version_is_rolled_back_and_the_good_one_promoted(
@@ -72,9 +68,10 @@ def test_the_demo_fails_when_a_request_got_no_answer_though_the_verdicts_were_ri
     end_the_shop = STAND_IN + "\n"
     end_the_shop = end_the_shop.replace(
         "sys.exit(",
-        "import psutil, time\n"
+        "import contextlib, psutil, time\n"
         "for p in psutil.process_iter() if words[1] == 'v1.1.0' else ():\n"
-        "    if words[-1] + '/x' in p.cmdline(): p.kill()\n"
+        "    with contextlib.suppress(psutil.Error):\n"
+        "        if words[-1] + '/x' in p.cmdline(): p.kill()\n"
         "time.sleep(0.5)\n"
         "sys.exit(",
     )
