@@ -1,5 +1,6 @@
 """The system's clock: the only place that asks what time it is, or waits."""
 
+import contextlib
 import os
 import select
 import signal
@@ -7,6 +8,7 @@ import time
 from types import FrameType, TracebackType
 from typing import Any, Self
 
+_SLICE_S = 0.1
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -19,6 +21,7 @@ class SystemClock:
 
     def __init__(self) -> None:
         self._interrupted: int | None = None
+        self._rung = False
         self._pipe: tuple[int, int] | None = None
         self._previous: dict[signal.Signals, Any] = {}
 
@@ -44,14 +47,23 @@ class SystemClock:
         return self._interrupted
 
     def wait(self, seconds: float) -> None:
-        """Return after this many seconds (0 or less: at once), or at once when interrupted."""
+        """Return after this many seconds (0 or less: at once), or at once when interrupted or rung."""
         until = time.monotonic() + seconds
-        while self._interrupted is None and (left := until - time.monotonic()) > 0:
+        while not self._rung and self._interrupted is None and (left := until - time.monotonic()) > 0:
             if self._pipe is None:
-                time.sleep(left)
+                time.sleep(min(left, _SLICE_S))
             else:
                 # A handler alone does not end a wait (PEP 475 goes on with it); a readable pipe does.
                 select.select([self._pipe[0]], [], [], left)
+        if self._rung:
+            self._rung = False
+            self._drain()
+
+    def ring(self) -> None:
+        """End the wait that is under way, or the next one: something is new. From any thread."""
+        if not self._rung:
+            self._rung = True
+            self._write(b".")
 
     def install_signals(self) -> None:
         """Catch SIGINT and SIGTERM from now on. Main thread only; twice is harmless.
@@ -62,6 +74,7 @@ class SystemClock:
         if self._pipe is not None:
             return
         reading, writing = os.pipe()
+        os.set_blocking(reading, False)
         os.set_blocking(writing, False)
         self._pipe = (reading, writing)
         for number in _SIGNALS:
@@ -79,8 +92,19 @@ class SystemClock:
     def _caught(self, number: int, _frame: FrameType | None) -> None:
         self._interrupted = number
         self._restore()
+        self._write(b"!")
+
+    def _write(self, mark: bytes) -> None:
+        # Full is as good: it is readable then. Closed meanwhile: nobody waits on it any more.
+        pipe = self._pipe
+        if pipe is not None:
+            with contextlib.suppress(OSError):
+                os.write(pipe[1], mark)
+
+    def _drain(self) -> None:
         if self._pipe is not None:
-            os.write(self._pipe[1], b"!")
+            with contextlib.suppress(OSError):
+                os.read(self._pipe[0], 4096)
 
     def _restore(self) -> None:
         while self._previous:

@@ -33,6 +33,7 @@ EXITS = {
     Outcome.UNDONE: Exit.ABORTED,
     Outcome.SUPERSEDED: Exit.SUPERSEDED,
     Outcome.NEVER_READY: Exit.NEVER_READY,
+    Outcome.OTHER_IMAGE: Exit.ROLLED_BACK,
 }
 
 
@@ -109,7 +110,7 @@ def _stable(ports: "Ports", settings: Settings) -> Revision:
     if world is None:
         raise MissingError(
             f"there is no {settings.target} to release to",
-            remedy=f"Start it with `canary local up -f {settings.path}`.",
+            remedy=settings.if_missing,
         )
     return world.stable.revision
 

@@ -7,6 +7,7 @@ same history twice, and may be dropped at any time.
 """
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 from canary.core import assess, journal
@@ -16,7 +17,16 @@ from canary.core.assessed import Assessed
 from canary.core.decide import LEFT, decide
 from canary.core.observation import Observation
 from canary.core.release import Phase, Release
-from canary.errors import CanaryError, ConflictError, Exit, MissingError, TransientError
+from canary.core.walk import rolled_back
+from canary.errors import (
+    CanaryError,
+    ConflictError,
+    DeniedError,
+    Exit,
+    InvalidError,
+    MissingError,
+    TransientError,
+)
 from canary.ports import Clock, Lease, LedgerStore, Metrics, Recorded, Records, Reporter, Term, Workloads
 
 POLL_S = 2.0
@@ -45,12 +55,14 @@ class Memory:
 
     Attributes:
         assessment: the evidence so far, and how far the source was read.
+        assessed: what it came to when the source was read last.
         book: ledger entries not yet written, and the last one written.
         taken_over: this driver has noted that it took the release over.
         read: the metrics source has been read by this driver for this release.
     """
 
     assessment: Assessment | None = None
+    assessed: Assessed | None = None
     book: journal.Journal | None = None
     taken_over: bool = False
     read: bool = False
@@ -86,12 +98,14 @@ def look(ports: Ports, target: str, memory: Memory, term: Term | None = None) ->
     release = recorded.release
     if memory.assessment is not None and memory.assessment.key != assess.key(release):
         memory = Memory(taken_over=memory.taken_over)
-    seen = _observe(ports, release, memory, term)
+    seen = _proved(ports, release, _observe(ports, release, memory, term))
     assessed, assessment = assess.nothing(release), memory.assessment
     judged = bool(release.strategy.metrics) and release.phase in (Phase.PENDING, Phase.PROGRESSING)
-    if judged and not seen.window_lost:
+    if judged and not seen.window_lost and (known := _just_read(release, seen, memory)) is not None:
+        assessed = known
+    elif judged and not seen.window_lost:
         assessed, assessment = _assess(ports, release, seen, assessment)
-        memory = Memory(assessment, memory.book, memory.taken_over, read=True)
+        memory = Memory(assessment, assessed, memory.book, memory.taken_over, read=True)
     return Ticked(recorded, seen, assessed, decide(release, seen, assessed), memory)
 
 
@@ -106,6 +120,28 @@ def _observe(ports: Ports, release: Release, memory: Memory, term: Term | None) 
         attended_at=term.idle_since if new and term is not None else None,
         window_lost=lost,
     )
+
+
+def _proved(ports: Ports, release: Release, seen: Observation) -> Observation:
+    """At the end of a way back: whether requests go where they should."""
+    if release.phase is not Phase.ROLLING_BACK or seen.world is None:
+        return seen
+    if not rolled_back(seen.world, release):
+        return seen
+    return replace(seen, unproved=ports.workloads.unproved())
+
+
+def _just_read(release: Release, seen: Observation, memory: Memory) -> Assessed | None:
+    """What is known of the metrics, when they were read so lately that nothing new can be there.
+
+    The workloads may change many times a second, and each change is a tick.
+    """
+    before = memory.assessment
+    if before is None or memory.assessed is None or before.read_to is None:
+        return None
+    if not 0 <= seen.at - before.read_to < poll_s(release) / 2:
+        return None
+    return replace(memory.assessed, looks=())
 
 
 def _assess(
@@ -145,7 +181,7 @@ def _move(
 ) -> tuple[Recorded, Memory]:
     """Write the record; the ledger first, so that nothing happens that it does not tell."""
     before = found.recorded.release
-    book = book.with_decision(before, move, found.assessed, found.seen.at, ports.actor)
+    book = book.with_decision(before, move, found.assessed, found.seen, ports.actor)
     _within(ports, term)
     ports.ledger.append(before.target, book.pending)
     book = book.written()
@@ -171,6 +207,7 @@ def _flushed(ports: Ports, book: journal.Journal, target: str, at: float) -> jou
     if not book.pending or at - book.pending[0].at < ports.flush_s:
         return book
     ports.ledger.append(target, book.pending)
+    ports.ledger.flush(target)
     return book.written()
 
 
@@ -235,7 +272,8 @@ def run(
         while True:
             if (signal := ports.clock.interrupted) is not None:
                 raise InterruptedDriveError(signal, recorded)
-            ticked = _turn(ports, target, memory, reporter, patience)
+            begun = recorded is not None and recorded.release.touched
+            ticked = _turn(ports, target, memory, reporter, patience, begun=begun)
             if ticked is None:
                 # What was written is not known for sure: the journal is read again.
                 memory = replace(memory, book=None)
@@ -248,13 +286,24 @@ def run(
             if isinstance(ticked.decision, Wait):
                 ports.clock.wait(poll_s(recorded.release))
     finally:
+        _last_words(ports, target)
         ports.lease.release()
 
 
+def _last_words(ports: Ports, target: str) -> None:
+    """What waits to be written to the ledger is, when the driver goes; whatever it goes for comes first."""
+    with suppress(CanaryError):
+        ports.ledger.flush(target)
+
+
 def _turn(
-    ports: Ports, target: str, memory: Memory, reporter: Reporter, patience: _Patience
+    ports: Ports, target: str, memory: Memory, reporter: Reporter, patience: _Patience, *, begun: bool
 ) -> Ticked | None:
-    """One tick within a term of the lease; None, after a wait, when it has to be done again."""
+    """One tick within a term of the lease; None, after a wait, when it has to be done again.
+
+    What is refused ends a release that touched nothing yet. One that is `begun` is held instead, for as long
+    as a silence would be: a right that was taken away may come back, and a canary serves meanwhile.
+    """
     try:
         term = ports.lease.hold()
         if term is None:
@@ -265,6 +314,11 @@ def _turn(
         return None
     except TransientError as fault:
         patience.wait(fault, reporter)
+        return None
+    except (DeniedError, InvalidError) as fault:
+        if not begun:
+            raise
+        patience.wait(TransientError(fault.message, remedy=fault.remedy), reporter)
         return None
     patience.answered(reporter)
     return ticked

@@ -130,6 +130,12 @@ class Workloads(Protocol):
     def history(self) -> tuple[Revision, ...]:
         """Kept revisions of the target, oldest first, numbered."""
 
+    def unproved(self) -> str:
+        """Why it is not proved that requests reach the stable's pods and only them; empty when it is.
+
+        Asked when a way back is at its end: what is ready is not yet what is sent requests.
+        """
+
 
 class Metrics(Protocol):
     """Where counters come from."""
@@ -146,7 +152,16 @@ class LedgerStore(Protocol):
     """Where ledger entries are kept; append only."""
 
     def append(self, target: str, entries: Sequence[Entry]) -> None:
-        """Durable once returned. Entries already there (same number and hash) are passed over."""
+        """Take these in. Durable with the next `Records.save` of the target or `flush`, if not at once.
+
+        Entries already there (same number and hash) are passed over.
+
+        Raises:
+            ConflictError: an entry does not continue what is there; none of them is taken.
+        """
+
+    def flush(self, target: str) -> None:
+        """All that was appended is durable once this returns."""
 
     def read(self, target: str) -> tuple[Entry, ...]:
         """All entries, oldest first. A torn last line is left out."""

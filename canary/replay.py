@@ -190,6 +190,9 @@ class _Stage:
     def wait(self, seconds: float) -> None:
         raise AssertionError("a replay never waits")
 
+    def unproved(self) -> str:
+        return ""
+
     # Records
     def load(self, target: str) -> Recorded:
         return Recorded(self.release, "")
@@ -273,6 +276,9 @@ class _NoLedger(LedgerStore):
 
     def append(self, target: str, entries: object) -> None:
         raise AssertionError("a replay writes no ledger")
+
+    def flush(self, target: str) -> None:
+        """Nothing was appended."""
 
     def read(self, target: str) -> tuple[()]:
         return ()

@@ -2,14 +2,17 @@
 
 import getpass
 import socket
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from canary.conduct import StartOptions, drive, exit_code, follow, request, start, undo
-from canary.config.settings import Runtime, Settings
+from canary.config.settings import KubernetesTarget, Runtime, Settings
 from canary.errors import InvalidError
 
 if TYPE_CHECKING:
+    from canary.clock import SystemClock
+    from canary.kube.session import Session as Cluster
     from canary.loop import Ports
     from canary.ports import Metrics
 
@@ -27,6 +30,12 @@ __all__ = [
 ]
 
 
+FLUSH_S = 300.0
+"""Looks are written to the cluster with the next decision, or after so long."""
+QUESTION_S = 6.0
+"""Longest time for an answer of Prometheus while a lease is held."""
+
+
 def actor() -> str:
     """Who acts: `user@host`."""
     try:
@@ -36,8 +45,11 @@ def actor() -> str:
     return f"{user}@{socket.gethostname()}"
 
 
-def settings(path: Path | None) -> Settings:
+def settings(path: Path | None, *, namespace: str | None = None, context: str | None = None) -> Settings:
     """The settings of a configuration file; `./canary.yaml` when none is named.
+
+    Args:
+        path: of the file. namespace, context: instead of those that file and kubeconfig name.
 
     Series selectors are read here, so that a faulty one is told before anything is touched.
 
@@ -50,50 +62,112 @@ def settings(path: Path | None) -> Settings:
     found = load.load(path if path is not None else Path("canary.yaml"))
     for metric in found.strategy.metrics:
         series_of(metric)
-    return found
+    if namespace is None and context is None:
+        return found
+    if found.kubernetes is None:
+        raise InvalidError(
+            f"{found.path}: {found.target} is a local service: it has no namespace and no context",
+            remedy="Leave -n and --context out.",
+        )
+    target = replace(found.kubernetes, namespace=namespace or found.kubernetes.namespace, context=context)
+    return replace(found, kubernetes=target)
 
 
 def connect(settings: Settings, *, actor: str) -> "Ports":
     """The ports of a target's runtime.
 
     Raises:
-        InvalidError: the file asks for a runtime that this version does not drive.
+        InvalidError: there is no way to the cluster, or no source of metrics.
     """
     from canary.clock import SystemClock
+
+    clock = SystemClock()
+    if settings.runtime is Runtime.KUBERNETES:
+        return _kubernetes(settings, actor, clock)
+    return _local(settings, actor, clock)
+
+
+def _local(settings: Settings, actor: str, clock: "SystemClock") -> "Ports":
+    from canary.local.lease import LocalLease
+    from canary.local.ledger_store import LocalLedger
+    from canary.local.metrics import RingMetrics
+    from canary.local.records import LocalRecords
+    from canary.local.workloads import LocalWorkloads
     from canary.loop import Ports
 
     service = settings.local
-    if settings.runtime is not Runtime.LOCAL or service is None:
-        raise InvalidError(
-            f"{settings.path}: target.deployment names a Kubernetes Deployment; "
-            "this version drives local services only",
-            remedy="Set `target: {local: NAME}` and a `local:` section; see `canary init`.",
-        )
-    from canary.local.lease import LocalLease
-    from canary.local.ledger_store import LocalLedger
-    from canary.local.records import LocalRecords
-    from canary.local.workloads import LocalWorkloads
-
-    clock = SystemClock()
-    if settings.prometheus is not None:
-        from canary.metrics.prometheus import PrometheusMetrics
-
-        metrics: Metrics = PrometheusMetrics(
-            settings.prometheus,
-            clock=clock,
-            interval_s=settings.strategy.interval_s,
-            scrape_interval_s=settings.strategy.scrape_interval_s,
-        )
-    else:
-        from canary.local.metrics import RingMetrics
-
-        metrics = RingMetrics(service)
+    if service is None:
+        raise InvalidError(f"{settings.path}: the section `local` is missing")
     return Ports(
         records=LocalRecords(service.state),
         lease=LocalLease(service.state, settings.target, actor, clock),
         workloads=LocalWorkloads(service),
-        metrics=metrics,
+        metrics=_prometheus(settings, clock) or RingMetrics(service),
         ledger=LocalLedger(service.state),
         clock=clock,
         actor=actor,
+    )
+
+
+def _kubernetes(settings: Settings, actor: str, clock: "SystemClock") -> "Ports":
+    from canary.kube.lease import KubeLease
+    from canary.kube.objects import record_name
+    from canary.kube.records import KubeLedger, KubeRecords, Shelf
+    from canary.kube.workloads import KubeWorkloads
+    from canary.loop import Ports
+
+    session, target = _cluster(settings)
+    metrics = _prometheus(settings, clock)
+    if metrics is None:
+        raise InvalidError(
+            f"{settings.path}: there is no Prometheus to read from",
+            remedy="Set `analysis: {source: {prometheus: {url: ...}}}`.",
+        )
+    shelf = Shelf(session, settings.target, clock.ring)
+    workloads = KubeWorkloads(session, target, settings.image, clock.now, clock.ring)
+
+    def taken() -> None:
+        # What the last driver wrote a moment before it ended must be seen.
+        shelf.refresh()
+        workloads.refresh()
+
+    return Ports(
+        records=KubeRecords(shelf),
+        lease=KubeLease(session, record_name(settings.target), actor, clock, taken=taken),
+        workloads=workloads,
+        metrics=metrics,
+        ledger=KubeLedger(shelf),
+        clock=clock,
+        actor=actor,
+        flush_s=FLUSH_S,
+    )
+
+
+def _cluster(settings: Settings) -> "tuple[Cluster, KubernetesTarget]":
+    """A session with the cluster of the target."""
+    try:
+        from canary.kube.session import connect as connected
+    except ModuleNotFoundError as fault:
+        raise InvalidError(
+            f"{settings.path} names a Deployment, but the Kubernetes client is not installed",
+            remedy="Install it: pip install 'canary-delivery[kubernetes]'.",
+        ) from fault
+    target = settings.kubernetes
+    if target is None:
+        raise InvalidError(f"{settings.path}: `target.deployment` is missing")
+    return connected(target.namespace, target.context), target
+
+
+def _prometheus(settings: Settings, clock: "SystemClock") -> "Metrics | None":
+    if settings.prometheus is None:
+        return None
+    from canary.metrics.prometheus import PrometheusMetrics
+
+    # A question that hangs must not outlast the term of a lease.
+    limit_s = QUESTION_S if settings.runtime is Runtime.KUBERNETES else settings.prometheus.timeout_s
+    return PrometheusMetrics(
+        replace(settings.prometheus, timeout_s=min(limit_s, settings.prometheus.timeout_s)),
+        clock=clock,
+        interval_s=settings.strategy.interval_s,
+        scrape_interval_s=settings.strategy.scrape_interval_s,
     )

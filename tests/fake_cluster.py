@@ -11,7 +11,7 @@ from canary.core.actions import Action, Remove, Scale, SetRevision
 from canary.core.observation import Arm, Pod, Workload, World
 from canary.core.revision import Revision, template_hash
 from canary.core.strategy import MetricKind
-from canary.errors import ConflictError, InvalidError, TransientError
+from canary.errors import ConflictError, DeniedError, InvalidError, TransientError
 from tests.fakes import FakeClock
 
 EDGES = (0.1, 0.25, 0.5, 1.0)
@@ -103,7 +103,7 @@ class FakeCluster:
         pods: every pod that ever was, in order of birth.
         fewest_ready, most_pods: over all time since `watch` was called, of both arms together.
         unserved: requests that came while no pod was ready.
-        out_of_reach: while True, every call raises TransientError.
+        out_of_reach, refused: while True, every call raises TransientError, or DeniedError.
         touched: every action applied, in order.
     """
 
@@ -123,6 +123,7 @@ class FakeCluster:
         self.pods: list[FakePod] = []
         self.unserved = 0.0
         self.out_of_reach = False
+        self.refused = False
         self.touched: list[Action] = []
         self._numbers = count(1)
         self._at = clock.now()
@@ -169,6 +170,9 @@ class FakeCluster:
         template = {**base.template, "image": f"web:{version}"}
         return Revision(template_hash(template, base.config), version, template, base.config)
 
+    def unproved(self) -> str:
+        return ""
+
     def history(self) -> tuple[Revision, ...]:
         self._reach()
         return tuple(self._history)
@@ -205,6 +209,8 @@ class FakeCluster:
 
     def _reach(self) -> None:
         self.catch_up()
+        if self.refused:
+            raise DeniedError("this account may not list pods")
         if self.out_of_reach:
             raise TransientError("the API server does not answer", remedy="Wait for it.")
 

@@ -117,6 +117,9 @@ class FakeLedger:
                 raise ConflictError(f"entry {entry.number} does not follow the last one, {len(kept)}")
         self.entries[target] = kept
 
+    def flush(self, target: str) -> None:
+        """What was appended is there already."""
+
     def read(self, target: str) -> tuple[Entry, ...]:
         return tuple(self.entries.get(target, ()))
 
@@ -278,6 +281,10 @@ class _CutLedger:
         if entries:
             self.cut.effect(f"append {len(entries)}", lambda: self.inner.append(target, entries))
 
+    def flush(self, target: str) -> None:
+        self.cut.alive()
+        self.inner.flush(target)
+
     def read(self, target: str) -> tuple[Entry, ...]:
         self.cut.alive()
         return self.inner.read(target)
@@ -301,6 +308,10 @@ class _CutWorkloads:
     def history(self) -> tuple[Revision, ...]:
         self.cut.alive()
         return self.inner.history()
+
+    def unproved(self) -> str:
+        self.cut.alive()
+        return self.inner.unproved()
 
 
 @dataclass(frozen=True)

@@ -35,7 +35,7 @@ CHECKS: tuple[tuple[str, ...], ...] = (
     ("python", "-m", "tests.lengths"),
 )
 PYTEST: dict[str, tuple[str, ...]] = {
-    "unit": ("-n", "2", "-m", "not statistics and not e2e"),
+    "unit": ("-n", "2", "-m", "not statistics and not e2e and not control_plane and not node"),
     "statistics": ("-n", "2", "-m", "statistics"),
     "e2e": ("-m", "e2e"),
 }

@@ -29,6 +29,7 @@ PLANTS = {
     "httpx": ("canary/metrics/prometheus.py", "import httpx"),
     "prometheus": ("canary/metrics/scrape.py", "import prometheus_api_client"),
     "kubernetes": ("canary/wiring.py", "import kubernetes"),
+    "kube": ("canary/kube/session.py", "import canary.kube.lease"),
 }
 """By contract: an import that only this contract forbids, or it first of all, and where it is planted."""
 

@@ -9,7 +9,7 @@ from canary.core.assessed import Hold
 from canary.core.ledger import verify
 from canary.core.release import Outcome, Phase, Request, RequestKind
 from canary.core.strategy import OnInconclusive
-from canary.errors import BusyError, Exit, MissingError, TransientError
+from canary.errors import BusyError, DeniedError, Exit, MissingError, TransientError
 from canary.loop import InterruptedDriveError
 from canary.wiring import exit_code, request, undo
 from tests.fake_cluster import Behaviour
@@ -280,6 +280,30 @@ def test_an_api_that_is_away_for_minutes_changes_nothing() -> None:
     stage.clock.at(400, lambda: setattr(stage.cluster, "out_of_reach", False))
     assert stage.run().outcome is Outcome.PROMOTED
     assert any("in reach again" in note for note in stage.reporter.notes)
+
+
+def test_a_right_that_is_taken_away_holds_the_release_until_it_is_back() -> None:
+    stage = a_stage()
+    stage.clock.at(100, lambda: setattr(stage.cluster, "refused", True))
+    stage.clock.at(400, lambda: setattr(stage.cluster, "refused", False))
+    assert stage.run().outcome is Outcome.PROMOTED
+    assert any("may not list pods; held" in note for note in stage.reporter.notes)
+
+
+def test_a_right_that_stays_away_ends_the_driver_as_out_of_reach() -> None:
+    stage = a_stage()
+    stage.clock.at(100, lambda: setattr(stage.cluster, "refused", True))
+    with pytest.raises(TransientError, match="may not list pods"):
+        stage.run()
+    assert not stage.recorded.settled
+
+
+def test_a_right_that_is_missing_from_the_start_ends_it_before_anything_is_touched() -> None:
+    stage = a_stage()
+    stage.cluster.refused = True
+    with pytest.raises(DeniedError):
+        stage.run()
+    assert stage.records.load("web") is None
 
 
 def test_an_api_that_stays_away_ends_the_driver_but_not_the_release() -> None:

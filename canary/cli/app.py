@@ -14,7 +14,7 @@ import typer
 from typer.main import get_command
 
 from canary import __version__
-from canary.cli import audit, control, inspect, local, options, output, plan, replay, start
+from canary.cli import audit, control, inspect, kubernetes, local, options, output, plan, replay, start
 from canary.cli.output import Output, emit
 from canary.errors import CanaryError, Exit
 
@@ -52,6 +52,8 @@ COMMANDS: tuple[Command, ...] = (
     (control.undo, "undo", ("canary undo", "canary undo --to-revision 3")),
     (inspect.history, "history", ("canary history", "canary history -o yaml")),
     (replay.replay, "replay", ("canary replay release.jsonl", "canary replay *.jsonl --looks -o json")),
+    (kubernetes.cleanup, "cleanup", ("canary cleanup", "canary cleanup -n shop --yes")),
+    (kubernetes.rbac, "rbac", ("canary rbac --for driver | kubectl apply -f -", "canary rbac --for viewer")),
     (local.demo, "demo", ("canary demo", "canary demo --fault latency")),
     (plan.schema, "schema", ("canary schema > canary.schema.json",)),
     (version, "version", ("canary version", "canary version -o json")),
@@ -100,7 +102,7 @@ def _group(told: str, *, add_completion: bool = False) -> typer.Typer:
 def _add(app: typer.Typer, command: Command) -> None:
     function, name, examples = command
     shown = "\n".join(f"  {example}" for example in examples)
-    app.command(name, epilog=f"\b\nExamples:\n{shown}")(function)
+    app.command(name, epilog=f"\b\nExamples:\n{shown}")(options.located(function))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -15,13 +15,13 @@ from canary.view import words
 
 
 def export(
-    target: options.Target = None, file: options.File = None, output: options.Out = Output.JSON
+    target: options.Target = None, where: options.Where = options.HERE, output: options.Out = Output.JSON
 ) -> None:
     """Print the ledger as JSON lines, oldest entry first.
 
     The file that it makes is what `canary audit verify` checks. Exits 0, 2 when there is no ledger.
     """
-    session = opened(file, target)
+    session = opened(where, target)
     entries = session.ports.ledger.read(session.target)
     if not entries:
         raise MissingError(
@@ -54,7 +54,7 @@ def verify(
     Exits 0 when it is, 1 when it is not (the first bad entry is named), 2 when FILE cannot be read.
     """
     lines = _lines(ledger)
-    found = opened(file).record() if file is not None else None
+    found = opened(options.Where(file)).record() if file is not None else None
     head, length = (found.release.ledger_head, found.release.ledger_length) if found else ("", None)
     fault = verified(lines, head=head, length=length) if lines else "it holds no entries"
     document = {

@@ -22,7 +22,7 @@ WANTED = {
 
 
 def pause(
-    file: options.File = None,
+    where: options.Where = options.HERE,
     for_: Annotated[
         str | None,
         typer.Option("--for", help="How long, e.g. 4h; pause_max if not given.", show_default=False),
@@ -35,11 +35,11 @@ def pause(
 
     It ends with `canary resume`, or by itself after --for. Exits 0 when recorded, 2 when nothing runs.
     """
-    _ask(RequestKind.PAUSE, file, why, plain, output, for_s=options.seconds(for_, "--for"))
+    _ask(RequestKind.PAUSE, where, why, plain, output, for_s=options.seconds(for_, "--for"))
 
 
 def resume(
-    file: options.File = None,
+    where: options.Where = options.HERE,
     why: options.Why = "",
     plain: options.Plain = False,
     output: options.Out = Output.TEXT,
@@ -48,11 +48,11 @@ def resume(
 
     Follow it with `canary watch`. Exits 0 when recorded, 2 when nothing runs.
     """
-    _ask(RequestKind.RESUME, file, why, plain, output)
+    _ask(RequestKind.RESUME, where, why, plain, output)
 
 
 def promote(
-    file: options.File = None,
+    where: options.Where = options.HERE,
     why: options.Why = "",
     plain: options.Plain = False,
     output: options.Out = Output.TEXT,
@@ -61,11 +61,11 @@ def promote(
 
     Follow it with `canary watch`; `canary undo` takes it back. Exits 0 when recorded, 2 when nothing runs.
     """
-    _ask(RequestKind.PROMOTE, file, why, plain, output)
+    _ask(RequestKind.PROMOTE, where, why, plain, output)
 
 
 def abort(
-    file: options.File = None,
+    where: options.Where = options.HERE,
     why: options.Why = "",
     plain: options.Plain = False,
     output: options.Out = Output.TEXT,
@@ -74,11 +74,11 @@ def abort(
 
     Asking twice is harmless. Follow it with `canary watch`. Exits 0 when recorded, 2 when nothing runs.
     """
-    _ask(RequestKind.ABORT, file, why, plain, output)
+    _ask(RequestKind.ABORT, where, why, plain, output)
 
 
 def undo(
-    file: options.File = None,
+    where: options.Where = options.HERE,
     to_revision: Annotated[
         int | None,
         typer.Option("--to-revision", help="A number from `canary history`.", show_default=False),
@@ -93,7 +93,7 @@ def undo(
     """
     from canary import wiring
 
-    session = opened(file)
+    session = opened(where)
     with viewing(session, output, plain=plain) as view:
         found = conducted(
             session,
@@ -105,7 +105,7 @@ def undo(
 
 def _ask(
     kind: RequestKind,
-    file: options.File,
+    where: options.Where,
     why: str,
     plain: bool,
     output: Output,
@@ -114,7 +114,7 @@ def _ask(
 ) -> None:
     from canary import wiring
 
-    session = opened(file)
+    session = opened(where)
     wish = Request(kind, wiring.actor(), session.ports.clock.now(), why, for_s)
     with viewing(session, output, plain=plain) as view:
         found = conducted(

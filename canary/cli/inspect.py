@@ -21,13 +21,13 @@ from canary.view.snapshot import Snapshot, take
 
 
 def status(
-    target: options.Target = None, file: options.File = None, output: options.Out = Output.TEXT
+    target: options.Target = None, where: options.Where = options.HERE, output: options.Out = Output.TEXT
 ) -> None:
     """Show where the release stands, with the numbers behind it.
 
     Exits 0, also when no release is recorded; 2 when the configuration is wrong.
     """
-    session = opened(file, target)
+    session = opened(where, target)
     found = session.record()
     world = session.ports.workloads.observe()
     document: dict[str, Any] = {
@@ -53,7 +53,7 @@ def status(
 
 def watch(
     target: options.Target = None,
-    file: options.File = None,
+    where: options.Where = options.HERE,
     plain: options.Plain = False,
     output: options.Out = Output.TEXT,
 ) -> None:
@@ -63,7 +63,7 @@ def watch(
     """
     from canary import wiring
 
-    session = opened(file, target)
+    session = opened(where, target)
     if session.record() is None:
         raise MissingError(
             f"no release of {session.target} is recorded", remedy="Start one with `canary start VERSION`."
@@ -75,13 +75,13 @@ def watch(
 
 
 def history(
-    target: options.Target = None, file: options.File = None, output: options.Out = Output.TEXT
+    target: options.Target = None, where: options.Where = options.HERE, output: options.Out = Output.TEXT
 ) -> None:
     """List the kept revisions and the past releases.
 
     A revision's number is what `canary undo --to-revision` takes. Exits 0.
     """
-    session = opened(file, target)
+    session = opened(where, target)
     world = session.ports.workloads.observe()
     running = world.stable.revision.hash if world else ""
     revisions = [_revision(revision, running) for revision in session.ports.workloads.history()]
@@ -140,7 +140,7 @@ def _workload(workload: Workload) -> dict[str, Any]:
 
 def _runs(session: Session, world: World | None) -> str:
     if world is None:
-        return f"{session.target} does not run; start it with `canary local up{session.how}`"
+        return f"{session.target} is not there. {session.settings.if_missing}"
     stable = world.stable
     return f"{session.target} runs {stable.revision.version}, {stable.ready}/{stable.replicas} replicas ready"
 

@@ -45,7 +45,7 @@ def plan(
     version: Annotated[
         str | None, typer.Argument(metavar="VERSION", help="What would be released.", show_default=False)
     ] = None,
-    file: options.File = None,
+    where: options.Where = options.HERE,
     output: options.Out = Output.TEXT,
 ) -> None:
     """Show what a release would do; change nothing.
@@ -54,7 +54,7 @@ def plan(
 
     Exits 0, or 2 when the configuration is wrong or there is no such target.
     """
-    print_plan(opened(file), version, output)
+    print_plan(opened(where), version, output)
 
 
 def print_plan(session: Session, version: str | None, output: Output) -> None:

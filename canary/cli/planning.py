@@ -26,7 +26,7 @@ def plan_document(session: Session, version: str | None) -> dict[str, Any]:
     if world is None:
         raise MissingError(
             f"there is no {session.target} to release to",
-            remedy=f"Start it with `canary local up -f {session.settings.path}`.",
+            remedy=session.settings.if_missing,
         )
     strategy = session.settings.strategy
     size = world.stable.replicas

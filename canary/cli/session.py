@@ -5,9 +5,9 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
+from canary.cli.options import Where
 from canary.cli.output import Output, say
 from canary.config.settings import Settings
 from canary.core.release import Phase, Release
@@ -59,7 +59,7 @@ class Session:
         return self.ports.records.load(self.target)
 
 
-def opened(file: Path | None, target: str | None = None) -> Session:
+def opened(where: Where, target: str | None = None) -> Session:
     """Read the configuration and connect.
 
     Raises:
@@ -67,14 +67,14 @@ def opened(file: Path | None, target: str | None = None) -> Session:
     """
     from canary import wiring
 
-    settings = wiring.settings(file)
+    settings = wiring.settings(where.file, namespace=where.namespace, context=where.context)
     if target is not None and target != settings.target:
         raise MissingError(
             f"{settings.path} is about {settings.target}, not {target}",
             remedy=f"Say `-f FILE` with the configuration of {target}, or leave the target out.",
         )
     ports = wiring.connect(settings, actor=wiring.actor())
-    return Session(settings, ports, settings.target, f" -f {file}" if file else "")
+    return Session(settings, ports, settings.target, where.how)
 
 
 @contextlib.contextmanager

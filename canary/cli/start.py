@@ -39,7 +39,7 @@ Trace = Annotated[
 
 def start(  # noqa: PLR0913 - a command's options are its arguments
     version: Version,
-    file: options.File = None,
+    where: options.Where = options.HERE,
     *,
     timeout: Timeout = None,
     dry_run: DryRun = False,
@@ -61,7 +61,7 @@ def start(  # noqa: PLR0913 - a command's options are its arguments
     from canary import wiring
 
     timeout_s = options.seconds(timeout, "--timeout")
-    session = opened(file)
+    session = opened(where)
     if dry_run:
         from canary.cli.plan import print_plan
 

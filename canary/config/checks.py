@@ -13,18 +13,17 @@ Check = tuple[tuple[str, ...], Callable[[File], Found]]
 
 def _target(file: File) -> Found:
     target = file.target
-    deployment = [key for key in ("namespace", "deployment", "container") if getattr(target, key) is not None]
+    given = sorted(target.model_fields_set - {"local"})
     if target.local is not None:
-        for key in deployment:
+        for key in given:
             yield ("target", key), "is for Kubernetes, but `target.local` names a local service: keep one"
-    elif "namespace" not in deployment or "deployment" not in deployment:
+    elif target.deployment is None:
         yield ("target",), "wanted {local: NAME}, or {namespace: NAME, deployment: NAME}"
 
 
 def _runtime(file: File) -> Found:
     if file.target.local is None:
-        complete = file.target.deployment is not None and file.target.namespace is not None
-        if file.local is not None and complete:
+        if file.local is not None and file.target.deployment is not None:
             yield ("local",), "describes a local service, but `target` names a Deployment: keep one"
         return
     if file.local is None:

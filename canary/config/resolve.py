@@ -41,8 +41,10 @@ def resolve(path: Path, file: schema.File) -> Settings:
     local = _local(file, folder)
     target = file.target
     kubernetes = None
-    if target.namespace is not None and target.deployment is not None:
-        kubernetes = KubernetesTarget(target.namespace, target.deployment, target.container)
+    if target.deployment is not None:
+        kubernetes = KubernetesTarget(
+            target.namespace, target.deployment, target.container, target.ready, target.schedule
+        )
     source = file.analysis.source
     settings = Settings(
         path=path,
@@ -132,7 +134,7 @@ def _strategy(file: schema.File) -> Strategy:
         exclude=_exclude(file),
         bake_s=file.bake,
         # The runtime gives a pod up first, and knows why.
-        ready_deadline_s=local.ready + READY_SLACK_S if local else usual.ready_deadline_s,
+        ready_deadline_s=local.ready + READY_SLACK_S if local else file.target.ready,
         probe_rate=1.0 / PROBE_READY_S + 1.0 / local.scrape if local else usual.probe_rate,
         capacity=Capacity(file.capacity),
     )

@@ -151,15 +151,23 @@ class Target(Section):
 
     model_config = ConfigDict(
         json_schema_extra={
-            "oneOf": [{"required": ["local"]}, {"required": ["namespace", "deployment"]}],
+            "oneOf": [{"required": ["local"]}, {"required": ["deployment"]}],
         }
     )
 
     local: Name | None = Field(None, description="Name of the service that the section `local` describes.")
-    namespace: Name | None = Field(None, description="Namespace of the Deployment (Kubernetes).")
+    namespace: Name | None = Field(
+        None, description="Namespace of the Deployment; left out: that of the context (Kubernetes)."
+    )
     deployment: Name | None = Field(None, description="Name of the Deployment (Kubernetes).")
     container: Name | None = Field(
         None, description="Whose image is released, when pods have several (Kubernetes)."
+    )
+    ready: Stretch = Field(
+        600.0, description="A pod that is not ready after this long never will be (Kubernetes)."
+    )
+    schedule: Stretch = Field(
+        30.0, description="A pod may be without a node for so long; more with an autoscaler (Kubernetes)."
     )
 
 

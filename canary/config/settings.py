@@ -66,11 +66,20 @@ class PrometheusSource:
 
 @dataclass(frozen=True)
 class KubernetesTarget:
-    """A Deployment. Understood already, served by the Kubernetes runtime."""
+    """A Deployment.
 
-    namespace: str
+    Attributes:
+        namespace: None: that of the kubeconfig's context. container: whose image is released.
+        ready_s: a pod that is not ready after this long never will be. schedule_s: it may be without a
+            node for so long. context: of the kubeconfig; None: the current one.
+    """
+
+    namespace: str | None
     deployment: str
     container: str | None = None
+    ready_s: float = 600.0
+    schedule_s: float = 30.0
+    context: str | None = None
 
 
 @dataclass(frozen=True)
@@ -92,3 +101,10 @@ class Settings:
     kubernetes: KubernetesTarget | None = None
     image: str | None = None
     prometheus: PrometheusSource | None = None
+
+    @property
+    def if_missing(self) -> str:
+        """What a person can do when the target is not there."""
+        if self.local is not None:
+            return f"Start it with `canary local up -f {self.path}`."
+        return "Look with `kubectl get deployments -A`; name another namespace with -n."

@@ -34,12 +34,22 @@ def _is_news(release: Release, world: World) -> bool:
 
 
 def with_pods(release: Release, world: World) -> Release:
-    """The release with every pod of its two revisions recorded in its arm. Pods are never taken out."""
+    """The release with every pod of its two revisions recorded in its arm, and the images of the canary's.
+
+    Pods are never taken out.
+    """
     arms = dict(release.arms)
     arms[Arm.STABLE] = _noted(release, Arm.STABLE, world.stable, release.stable.hash)
     if world.canary is not None:
         arms[Arm.CANARY] = _noted(release, Arm.CANARY, world.canary, release.canary.hash)
-    return release.with_(arms=arms)
+    return release.with_(arms=arms, images=_images(release, world.canary))
+
+
+def _images(release: Release, canary: Workload | None) -> tuple[str, ...]:
+    """What the canary's pods really run, those seen before included."""
+    pods = canary.pods if canary is not None else ()
+    found = {pod.image for pod in pods if pod.image and pod.revision == release.canary.hash}
+    return tuple(sorted(found | set(release.images)))
 
 
 def _noted(release: Release, arm: Arm, workload: Workload, revision: str) -> ArmFacts:

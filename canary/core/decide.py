@@ -316,7 +316,11 @@ def _roll_back(release: Release, seen: Observation, assessed: Assessed) -> Decis
     if not walk.rolled_back(seen.world, release):
         return Wait(f"going back: {seen.world.stable.ready} of {seen.world.stable.replicas} ready")
     after = release.moved(Phase.ROLLED_BACK, at=seen.at, times={**release.times, "restored": seen.at})
-    return Move(after, f"rolled back to {seen.world.stable.revision.version}: {release.reason}")
+    if seen.unproved:
+        if seen.at - release.phase_since < release.strategy.ready_deadline_s:
+            return Wait(f"restored, and not yet proved: {seen.unproved}")
+        after = after.with_(reason=f"{release.reason}; restored, but not proved: {seen.unproved}")
+    return Move(after, f"rolled back to {seen.world.stable.revision.version}: {after.reason}")
 
 
 def _untouched(world: World, release: Release) -> bool:

@@ -64,6 +64,8 @@ def cannot_run(release: Release, seen: Observation, assessed: Assessed) -> Stop 
     if workload is None:
         return None
     pods = [pod for pod in workload.pods if pod.revision == release.canary.hash]
+    if workload.trouble:
+        return Stop(Outcome.NEVER_READY, f"pods of {release.version} cannot be made: {workload.trouble}")
     if stop := _trouble(release, pods):
         return stop
     bound = release.strategy.ready_deadline_s
@@ -111,6 +113,31 @@ def _trouble(release: Release, pods: list[Pod]) -> Stop | None:
     return None
 
 
+def another_image(release: Release, seen: Observation, assessed: Assessed) -> Stop | None:
+    """A tag was moved to another image: what runs, or is about to, is not what was judged."""
+    workload = _on_trial(release, seen)
+    judged = set(release.images)
+    if workload is None or not judged:
+        return None
+    running = {pod.image for pod in workload.pods if pod.image and pod.revision == release.canary.hash}
+    # A runtime names an image by its manifest or by its content: only like can be told from like.
+    kinds = {_kind(image) for image in judged}
+    strange = {image for image in running - judged if _kind(image) in kinds}
+    if not strange and len(judged) == len(kinds):
+        return None
+    told = ", ".join(sorted(strange or judged))
+    return Stop(
+        Outcome.OTHER_IMAGE,
+        f"{release.version} is not one image: {told} beside {', '.join(sorted(judged - strange))}; "
+        "the tag was moved during the release. Release a digest, or a tag that never moves",
+    )
+
+
+def _kind(image: str) -> str:
+    """How an image is named: by its repository's manifest, or by its content."""
+    return "manifest" if "@" in image else "content"
+
+
 def harmful(release: Release, seen: Observation, assessed: Assessed) -> Stop | None:
     """The evidence against the canary has reached its limit, and not because of one pod alone."""
     evidence = assessed.evidence
@@ -155,7 +182,7 @@ Gate = Callable[[Release, Observation, Assessed], Stop | None]
 
 GATES: dict[Phase, tuple[Gate, ...]] = {
     Phase.PENDING: (asked, overtaken),
-    Phase.PROGRESSING: (asked, overtaken, cannot_run, harmful),
-    Phase.PROMOTING: (asked, overtaken, cannot_run),
-    Phase.BAKING: (asked, overtaken, bake_failed),
+    Phase.PROGRESSING: (asked, overtaken, cannot_run, another_image, harmful),
+    Phase.PROMOTING: (asked, overtaken, cannot_run, another_image),
+    Phase.BAKING: (asked, overtaken, another_image, bake_failed),
 }

@@ -8,6 +8,7 @@ from analysis.words import Evidence
 from canary.core.actions import Act, Move, Remove, Scale, SetRevision
 from canary.core.assessed import Assessed, Look
 from canary.core.ledger import Entry, chain
+from canary.core.observation import Arm, Observation, World
 from canary.core.release import Phase, Release
 
 
@@ -49,10 +50,10 @@ class Journal:
         return book
 
     def with_decision(
-        self, before: Release, move: Move, assessed: Assessed, at: float, actor: str
+        self, before: Release, move: Move, assessed: Assessed, seen: Observation, actor: str
     ) -> "Journal":
-        """A move: from where to where, why, on what evidence, and which wishes it obeys."""
-        book = self
+        """A move: from where to where, why, on what evidence, in what world, and which wishes it obeys."""
+        book, at = self, seen.at
         left = move.release.requests
         for request in before.requests:
             if request not in left:
@@ -73,6 +74,7 @@ class Journal:
             "reason": move.reason,
             "harm": assessed.evidence.harm_peak,
             "limit": assessed.evidence.harm_limit,
+            "workloads": _workloads(seen.world),
         }
         if settles or begins:
             body |= {"outcome": move.release.outcome, "times": dict(move.release.times)}
@@ -141,6 +143,23 @@ def evidence_body(evidence: Evidence) -> dict[str, Any]:
             metric.name: {key: value for key, value in asdict(metric).items() if key != "name"}
             for metric in evidence.metrics
         },
+    }
+
+
+def _workloads(world: World | None) -> dict[str, Any]:
+    """What the workloads were asked for and how many pods were ready, by arm."""
+    if world is None:
+        return {}
+    arms = {Arm.STABLE: world.stable, Arm.CANARY: world.canary}
+    return {
+        arm: {
+            "version": one.revision.version,
+            "hash": one.revision.hash,
+            "asked": one.replicas,
+            "ready": one.ready,
+        }
+        for arm, one in arms.items()
+        if one is not None
     }
 
 

@@ -29,6 +29,8 @@ class Pod:
         trouble: in words why it is not coming up (crash loop, image cannot be pulled, port in use),
             or None. Set as soon as it is known, not when a deadline passes.
         born: unix seconds of its creation.
+        image: identity of the image that it really runs, as the runtime resolved it; empty: not known, or
+            there is no such thing.
     """
 
     name: str
@@ -39,6 +41,7 @@ class Pod:
     restarts: int = 0
     trouble: str | None = None
     born: float | None = None
+    image: str = ""
 
 
 @dataclass(frozen=True)
@@ -50,12 +53,14 @@ class Workload:
         replicas: how many it is asked to run.
         pods: those that exist now, of any revision, terminating ones left out.
         observed: its controller has seen the latest of what was asked.
+        trouble: in words why its pods cannot even be made (a quota, an admission), or None.
     """
 
     revision: Revision
     replicas: int
     pods: tuple[Pod, ...] = ()
     observed: bool = True
+    trouble: str | None = None
 
     @property
     def ready(self) -> int:
@@ -99,9 +104,11 @@ class Observation:
         window_lost: this driver is new and the metrics source keeps no history: what was seen before
             cannot be read again.
         world: None when the target does not exist.
+        unproved: at the end of a way back: why it is not proved that it has ended for requests too.
     """
 
     at: float
     world: World | None
     attended_at: float | None = None
     window_lost: bool = False
+    unproved: str = ""

@@ -55,6 +55,7 @@ class Outcome(StrEnum):
     ABORTED = "aborted"
     SUPERSEDED = "superseded"
     NEVER_READY = "never_ready"
+    OTHER_IMAGE = "other_image"
     UNDONE = "undone"
 
 
@@ -132,6 +133,7 @@ class Release:
         step: index into strategy.steps.
         steps_at: unix seconds at which each step began to hold, in order.
         arms: facts per arm, by arm name ("stable", "canary", "baseline").
+        images: identities of the images that the canary's pods were seen to run: what was judged.
         slo_edges: per histogram metric, the bucket bounds (seconds) the safety test watches.
         window: 0; one more each time evidence had to start anew because there is no history.
         unattended_s: time in which nobody drove, or nothing was seen.
@@ -159,6 +161,7 @@ class Release:
     step_since: float = 0.0
     steps_at: tuple[float, ...] = ()
     arms: Mapping[str, ArmFacts] = field(default_factory=dict)
+    images: tuple[str, ...] = ()
     slo_edges: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
     window: int = 0
     unattended_s: float = 0.0

@@ -43,6 +43,9 @@ class LocalLedger:
                 kept.add(entry)
             append_durable(path, b"".join(map(_line, kept.entries)))
 
+    def flush(self, target: str) -> None:
+        """Nothing to do: what was appended is on the disk."""
+
     def read(self, target: str) -> tuple[Entry, ...]:
         """All entries, oldest first. A torn last line is left out.
 

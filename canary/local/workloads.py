@@ -99,6 +99,10 @@ class LocalWorkloads:
         self._layout.check()
         return self._store.history()
 
+    def unproved(self) -> str:
+        """Nothing: the balancer that sends requests is the one that says which replicas are ready."""
+        return ""
+
     def _alive(self) -> Observed:
         observed = status.load(self._layout.observed)
         silent = self._now() - observed.at if observed is not None else None

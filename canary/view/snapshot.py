@@ -24,6 +24,7 @@ END_WORDS = {
     Outcome.SUPERSEDED: "SUPERSEDED",
     Outcome.NEVER_READY: "ROLLED BACK, never ready",
     Outcome.UNDONE: "UNDONE",
+    Outcome.OTHER_IMAGE: "ROLLED BACK, another image",
 }
 
 BUSY_PHASES = frozenset({Phase.PENDING, Phase.PROGRESSING})
@@ -268,7 +269,8 @@ def _arm(arm: Arm, workload: Workload, release: Release, rate: float | None) -> 
         asked=workload.replicas,
         released=sum(pod.ready and pod.revision == release.canary.hash for pod in workload.pods),
         rate=rate,
-        trouble=next((f"{pod.name}: {pod.trouble}" for pod in workload.pods if pod.trouble), ""),
+        trouble=workload.trouble
+        or next((f"{pod.name}: {pod.trouble}" for pod in workload.pods if pod.trouble), ""),
     )
 
 

@@ -69,7 +69,7 @@ def a_world(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, **strategy: Any) ->
     )
     cli = Cli(settings, clock, cluster, metrics, FakeRecords(), FakeLedger(), Leases(clock))
 
-    def read(path: Path | None) -> Settings:
+    def read(path: Path | None, **_: object) -> Settings:
         if path is not None and path.name == "missing.yaml":
             raise MissingError(f"{path}: there is no such file", remedy="Write one with `canary init`.")
         return settings

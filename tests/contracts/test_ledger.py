@@ -1,5 +1,6 @@
-"""What every `ports.LedgerStore` keeps to, in memory and on disk."""
+"""What every `ports.LedgerStore` keeps to: in memory, on disk, and in ConfigMaps."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +11,17 @@ from canary.errors import ConflictError
 from canary.local.ledger_store import LocalLedger
 from canary.ports import LedgerStore
 from tests.fakes import FakeLedger
+from tests.kube.shelves import Shelves
 
 
-@pytest.fixture(params=["fake", "local"])
-def ledger(request: pytest.FixtureRequest, tmp_path: Path) -> LedgerStore:
-    return FakeLedger() if request.param == "fake" else LocalLedger(tmp_path / "state")
+@pytest.fixture(params=["fake", "local", pytest.param("kube", marks=pytest.mark.control_plane)])
+def ledger(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[LedgerStore]:
+    if request.param == "kube":
+        shelves = Shelves(request.getfixturevalue("place"))
+        yield shelves
+        shelves.close()
+    else:
+        yield FakeLedger() if request.param == "fake" else LocalLedger(tmp_path / "state")
 
 
 def a_chain(length: int, **body: Any) -> list[Entry]:
@@ -36,6 +43,7 @@ def test_entries_are_read_as_they_were_appended(ledger: LedgerStore) -> None:
     chain = a_chain(5)
     ledger.append("web", chain[:2])
     ledger.append("web", chain[2:])
+    ledger.flush("web")
 
     assert ledger.read("web") == tuple(chain)
 

@@ -1,5 +1,6 @@
-"""What every `ports.Records` keeps to, in memory and on disk."""
+"""What every `ports.Records` keeps to: in memory, on disk, and in ConfigMaps."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,11 +11,17 @@ from canary.local.records import LocalRecords
 from canary.ports import Records
 from tests.a_release import a_release
 from tests.fakes import FakeRecords
+from tests.kube.shelves import Shelves
 
 
-@pytest.fixture(params=["fake", "local"])
-def records(request: pytest.FixtureRequest, tmp_path: Path) -> Records:
-    return FakeRecords() if request.param == "fake" else LocalRecords(tmp_path / "state")
+@pytest.fixture(params=["fake", "local", pytest.param("kube", marks=pytest.mark.control_plane)])
+def records(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Records]:
+    if request.param == "kube":
+        shelves = Shelves(request.getfixturevalue("place"))
+        yield shelves
+        shelves.close()
+    else:
+        yield FakeRecords() if request.param == "fake" else LocalRecords(tmp_path / "state")
 
 
 def test_a_target_that_was_never_released_has_no_record(records: Records) -> None:
@@ -67,16 +74,17 @@ def test_the_same_content_written_again_has_another_version(records: Records) ->
 
 
 def test_targets_do_not_know_of_each_other(records: Records) -> None:
+    other = "api" if isinstance(records, Shelves) else "../web"
     records.save(a_release("web"), expected=None)
-    records.save(a_release("../web"), expected=None)
+    records.save(a_release(other), expected=None)
     moved = a_release("web").moved(Phase.PROGRESSING, at=1.0)
     found = records.load("web")
     assert found is not None
     records.save(moved, expected=found.version)
 
-    other = records.load("../web")
-    assert other is not None
-    assert other.release == a_release("../web")
+    theirs = records.load(other)
+    assert theirs is not None
+    assert theirs.release == a_release(other)
 
 
 def test_a_release_that_does_not_fit_is_refused_before_anything_is_written(records: Records) -> None:

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from canary.core.actions import Act, Decision, Scale, SetRevision
+from canary.core.actions import Act, Decision, Move, Scale, SetRevision, Wait
 from canary.core.assessed import Assessed, Hold
-from canary.core.decide import BY_ITSELF, LEFT
+from canary.core.decide import BY_ITSELF, LEFT, decide
 from canary.core.observation import Arm
 from canary.core.release import (
     Outcome,
@@ -100,6 +100,61 @@ def test_replicas_that_somebody_scaled_away_are_brought_back() -> None:
 
 
 # ── evidence
+
+
+def test_pods_that_cannot_even_be_made_end_the_release_as_never_ready() -> None:
+    full = world(workload(V1, 3), replace(workload(V2, 1), pods=(), trouble="FailedCreate: exceeded quota"))
+    decision = decide(release(step=0), seen(full), assessed())
+    assert isinstance(decision, Move)
+    assert decision.release.outcome is Outcome.NEVER_READY
+    assert "exceeded quota" in decision.reason
+
+
+IMAGE, MOVED, CONTENT = "shop@sha256:aa", "shop@sha256:bb", "sha256:cc"
+
+
+def test_the_images_of_the_canary_are_recorded_when_its_step_begins_to_hold() -> None:
+    there = world(workload(V1, 2), workload(V2, 2, arm="canary", image=IMAGE))
+    decision = decide(release(stage=Stage.SCALING, steps_at=(START,)), seen(there), assessed())
+    assert isinstance(decision, Move)
+    assert decision.release.images == (IMAGE,)
+
+
+@pytest.mark.parametrize("running", [(IMAGE, IMAGE), (IMAGE, ""), (IMAGE, CONTENT)])
+def test_pods_of_the_image_that_was_judged_go_on(running: tuple[str, str]) -> None:
+    one, other = (workload(V2, 1, image=image).pods[0] for image in running)
+    there = world(replace(workload(V2, 2), pods=(one, replace(other, uid="other"))))
+    decision = decide(release(Phase.PROMOTING, images=(IMAGE,)), seen(there), assessed())
+    assert not isinstance(decision, Move) or decision.release.phase is not Phase.ROLLING_BACK
+
+
+def test_a_tag_that_was_moved_before_the_promotion_is_rolled_back() -> None:
+    there = world(workload(V2, 4, image=MOVED))
+    decision = decide(release(Phase.PROMOTING, images=(IMAGE,)), seen(there), assessed())
+    assert isinstance(decision, Move)
+    assert decision.release.phase is Phase.ROLLING_BACK
+    assert decision.release.outcome is Outcome.OTHER_IMAGE
+    assert MOVED in decision.reason
+
+
+def test_a_canary_of_two_images_is_rolled_back() -> None:
+    decision = decide(release(images=(IMAGE, MOVED)), seen(at_step()), assessed())
+    assert isinstance(decision, Move)
+    assert decision.release.outcome is Outcome.OTHER_IMAGE
+
+
+def test_a_way_back_is_at_its_end_only_when_it_is_proved() -> None:
+    back = release(Phase.ROLLING_BACK, outcome=Outcome.REGRESSION, reason="worse", phase_since=START)
+    unproved = "2 ready pods are not in the endpoints of Service shop yet"
+    waiting = decide(back, seen(world(), unproved=unproved), assessed())
+    assert isinstance(waiting, Wait)
+    assert unproved in waiting.reason
+    done = decide(back, seen(world()), assessed())
+    assert isinstance(done, Move)
+    assert done.release.phase is Phase.ROLLED_BACK
+    late = decide(back, seen(world(), after_s=601, unproved=unproved), assessed())
+    assert isinstance(late, Move)
+    assert late.release.reason == f"worse; restored, but not proved: {unproved}"
 
 
 def test_evidence_at_its_limit_rolls_back_at_once() -> None:

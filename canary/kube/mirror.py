@@ -1,0 +1,169 @@
+"""A copy of some objects that follows the server by one list and one watch.
+
+Reading it costs no request. It may lag by the time an event takes; whoever acts on it names the
+resourceVersion that was seen, and reads live what lowers capacity.
+"""
+
+import threading
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from canary.errors import CanaryError, ConflictError, TransientError
+from canary.kube.session import Json, Session, Watch
+
+LASTS_S = 1800.0
+"""One watch; the server itself ends them after 30 to 60 minutes."""
+BACK_OFF_S = (0.2, 5.0)
+
+
+class Mirror:
+    """Objects of one kind in one namespace, kept up to date by a thread of their own.
+
+    The first reading lists in the caller's thread, so that what is refused is told there.
+
+    Args:
+        session: with the server.
+        path: of the collection.
+        query: selectors, as the API has them.
+        changed: called from the thread whenever something is new.
+    """
+
+    def __init__(
+        self,
+        session: Session,
+        path: str,
+        query: Mapping[str, Any] | None = None,
+        changed: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._session = session
+        self._path = path
+        self._query = dict(query or {})
+        self._changed = changed
+        self._lock = threading.Lock()
+        self._objects: dict[str, Json] = {}
+        self._hidden: set[str] = set()
+        self._version = ""
+        self._fault: CanaryError | None = None
+        self._thread: threading.Thread | None = None
+        self._watch: Watch | None = None
+        self._over = threading.Event()
+        self._stale = False
+
+    def objects(self) -> dict[str, Json]:
+        """What there is, by name. The documents are shared: do not change them.
+
+        Raises:
+            TransientError: it has lost the server, so nothing is known of now. DeniedError: refused.
+        """
+        if self._thread is None or self._stale:
+            self._list()
+            self._stale = False
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._follow, daemon=True, name=f"watch {self._path}")
+                self._thread.start()
+        with self._lock:
+            if self._fault is not None:
+                raise self._fault
+            return {
+                name: one for name, one in self._objects.items() if one["metadata"]["uid"] not in self._hidden
+            }
+
+    def list_live(self, within_s: float) -> dict[str, Json]:
+        """The same as the server has it in this moment; one request."""
+        found = self._session.get(self._path, within_s, **self._query)
+        with self._lock:
+            for item in found.get("items") or []:
+                self._take(item)
+        return {item["metadata"]["name"]: item for item in found.get("items") or []}
+
+    def refresh(self) -> None:
+        """List anew at the next reading: after a change of driver the copy must not lag."""
+        self._stale = True
+
+    def learn(self, item: Json) -> None:
+        """Take in what the server answered to a write of ours; its event comes later."""
+        with self._lock:
+            self._take(item)
+
+    def hide(self, uid: str) -> None:
+        """Leave out an object that was deleted, until the server says so."""
+        with self._lock:
+            self._hidden.add(uid)
+
+    def close(self) -> None:
+        """Follow no more."""
+        self._over.set()
+        if self._watch is not None:
+            self._watch.stop()
+
+    def _list(self) -> None:
+        found = self._session.get(self._path, **self._query)
+        with self._lock:
+            kept = {item["metadata"]["name"]: item for item in found.get("items") or []}
+            for name, item in kept.items():
+                held = self._objects.get(name)
+                # A list is a quorum read: newer than anything held, but for a write of ours since.
+                kept[name] = item if held is None or not _newer(held, item) else held
+            self._objects = kept
+            self._version = str(found["metadata"]["resourceVersion"])
+            self._fault = None
+
+    def _follow(self) -> None:
+        pause = BACK_OFF_S[0]
+        while not self._over.is_set():
+            try:
+                if not self._version:
+                    self._list()
+                    self._changed()
+                self._watch_once()
+                pause = BACK_OFF_S[0]
+            except ConflictError:
+                self._version = ""
+            except CanaryError as fault:
+                with self._lock:
+                    self._fault = fault
+                self._changed()
+                asked = fault.retry_after_s if isinstance(fault, TransientError) else None
+                self._over.wait(asked or pause)
+                pause = min(2 * pause, BACK_OFF_S[1])
+                # What was missed is read by a list: a watch that broke may have lost events.
+                self._version = ""
+
+    def _watch_once(self) -> None:
+        watch = self._session.watch(self._path, self._version, LASTS_S, **self._query)
+        self._watch = watch
+        if self._over.is_set():
+            watch.stop()
+        with self._lock:
+            self._fault = None
+        for event in watch:
+            item = event["object"]
+            with self._lock:
+                self._version = str(item["metadata"]["resourceVersion"])
+                if event["type"] == "DELETED":
+                    self._drop(item)
+                elif event["type"] != "BOOKMARK":
+                    self._take(item)
+            if event["type"] != "BOOKMARK":
+                self._changed()
+
+    def _take(self, item: Json) -> None:
+        name = item["metadata"]["name"]
+        held = self._objects.get(name)
+        if held is None or not _newer(held, item):
+            self._objects[name] = item
+
+    def _drop(self, item: Json) -> None:
+        name = item["metadata"]["name"]
+        held = self._objects.get(name)
+        if held is not None and not _newer(held, item):
+            del self._objects[name]
+        self._hidden.discard(item["metadata"]["uid"])
+
+
+def _newer(one: Json, other: Json) -> bool:
+    """Whether `one` was written after `other`; versions of one kind of object are ordered numbers."""
+    try:
+        return int(one["metadata"]["resourceVersion"]) > int(other["metadata"]["resourceVersion"])
+    except (KeyError, ValueError):
+        return False

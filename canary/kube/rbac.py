@@ -1,0 +1,108 @@
+"""The Role that each kind of account needs, and nothing more. Pure.
+
+Names are given wherever the API can hold them to one object: it cannot for `create`, nor for lists of pods.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from canary.kube.objects import canary_name, labels, record_name
+
+Json = dict[str, Any]
+
+
+class Account(StrEnum):
+    """Who needs a Role."""
+
+    DRIVER = "driver"
+    VIEWER = "viewer"
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One rule of a Role. `names`: of objects; empty for all of the namespace. `why`: for people."""
+
+    group: str
+    resource: str
+    verbs: tuple[str, ...]
+    why: str
+    names: tuple[str, ...] = ()
+
+    def document(self) -> Json:
+        """As a Role has it."""
+        found: Json = {"apiGroups": [self.group], "resources": [self.resource], "verbs": list(self.verbs)}
+        return {**found, "resourceNames": list(self.names)} if self.names else found
+
+
+def rules(account: Account, target: str) -> tuple[Rule, ...]:
+    """What this account does to this target."""
+    record, both = record_name(target), (target, canary_name(target))
+    reading = (
+        Rule("apps", "deployments", ("list", "watch"), "see the target and its canary"),
+        Rule("apps", "replicasets", ("list", "watch"), "tell whose pods are whose"),
+        Rule("", "pods", ("list", "watch"), "see which pods are ready, and why others are not"),
+        Rule("", "configmaps", ("list", "watch"), "read the record", (record,)),
+        Rule("", "configmaps", ("get",), "read earlier parts of the ledger"),
+        Rule("coordination.k8s.io", "leases", ("get",), "see who drives", (record,)),
+    )
+    if account is Account.VIEWER:
+        return reading
+    return (
+        *reading,
+        Rule("", "configmaps", ("create",), "begin a record, and put parts of the ledger away"),
+        Rule("", "configmaps", ("update",), "write the record", (record,)),
+        Rule("coordination.k8s.io", "leases", ("create",), "make the lease"),
+        Rule("coordination.k8s.io", "leases", ("update",), "hold the lease", (record,)),
+        Rule("apps", "deployments", ("create",), "make the canary"),
+        Rule("apps", "deployments", ("get", "patch"), "promote, and bring back", both),
+        Rule("apps", "deployments", ("delete",), "take the canary away", (canary_name(target),)),
+        Rule("apps", "deployments/scale", ("update",), "shift replicas", both),
+        Rule("", "services", ("list",), "prove a rollback: which Services select the target"),
+        Rule("discovery.k8s.io", "endpointslices", ("list",), "prove a rollback: whom they send requests to"),
+    )
+
+
+def role(account: Account, target: str, namespace: str) -> Json:
+    """The Role as a document to apply."""
+    return {
+        "apiVersion": "rbac.authorization.k8s.io/v1",
+        "kind": "Role",
+        "metadata": {
+            "name": f"{record_name(target)}-{account}",
+            "namespace": namespace,
+            "labels": labels(target),
+        },
+        "rules": [rule.document() for rule in rules(account, target)],
+    }
+
+
+def explained(account: Account, target: str, namespace: str) -> str:
+    """The Role as YAML, with what each rule is for; to be piped into `kubectl apply -f -`."""
+    name = f"{record_name(target)}-{account}"
+    head = [
+        f"# What the {account} of {target} needs, and nothing more. Bind it, for instance:",
+        f"#   kubectl -n {namespace} create rolebinding {name} --role={name} \\",
+        f"#     --serviceaccount={namespace}:canary",
+        "apiVersion: rbac.authorization.k8s.io/v1",
+        "kind: Role",
+        "metadata:",
+        f"  name: {name}",
+        f"  namespace: {namespace}",
+        "  labels:",
+        *(f"    {key}: {value}" for key, value in labels(target).items()),
+        "rules:",
+    ]
+    return "\n".join([*head, *(line for rule in rules(account, target) for line in _lines(rule))])
+
+
+def _lines(rule: Rule) -> Sequence[str]:
+    names = [f"    resourceNames: [{', '.join(rule.names)}]"] if rule.names else []
+    return [
+        f"  # {rule.why}",
+        f'  - apiGroups: ["{rule.group}"]',
+        f"    resources: [{rule.resource}]",
+        f"    verbs: [{', '.join(rule.verbs)}]",
+        *names,
+    ]

@@ -1,0 +1,358 @@
+"""The workloads port over two Deployments of a namespace."""
+
+import copy
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from canary.config.settings import KubernetesTarget
+from canary.core.actions import Action, Remove, Scale, SetRevision
+from canary.core.observation import Arm, Pod, Workload, World
+from canary.core.revision import Revision
+from canary.errors import ConflictError, InvalidError, MissingError, TransientError
+from canary.kube import objects, rights
+from canary.kube.mirror import Mirror
+from canary.kube.pods import alive, pod_of
+from canary.kube.rbac import Account, rules
+from canary.kube.session import Json, Session
+
+DEPLOYMENTS = ("apps/v1", "deployments")
+REPLICA_SETS = ("apps/v1", "replicasets")
+PODS = ("v1", "pods")
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """The documents of one look. `sets`: ReplicaSets by uid."""
+
+    target: Json
+    canary: Json | None
+    sets: Mapping[str, Json]
+    pods: tuple[Json, ...]
+
+
+class KubeWorkloads:
+    """Implements `ports.Workloads` for a Deployment and its canary.
+
+    What is observed comes from copies that follow the server; every write names the version it was decided
+    on, so a copy that lagged makes a conflict and no harm.
+
+    Args:
+        session: with the API server, in the target's namespace.
+        target: which Deployment. image: repository to release from; None: that of the container.
+        now: unix seconds.
+        changed: called, from another thread, when something is new.
+    """
+
+    def __init__(
+        self,
+        session: Session,
+        target: KubernetesTarget,
+        image: str | None,
+        now: Callable[[], float],
+        changed: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._session = session
+        self._target = target
+        self._image = image
+        self._now = now
+        self._changed = changed
+        self._deployments = Mirror(session, session.path(*DEPLOYMENTS), changed=changed)
+        self._sets: Mirror | None = None
+        self._pods: Mirror | None = None
+        self._ready_before: dict[str, bool] = {}
+        self._last: tuple[frozenset[str], int] | None = None
+
+    def observe(self) -> World | None:
+        """Both workloads as they are now; None when the Deployment does not exist.
+
+        Raises:
+            TransientError: the API server does not answer. DeniedError: it refuses.
+            InvalidError: the Deployment has no container of the name, or several and no name was given.
+        """
+        seen = self._look()
+        if seen is None:
+            return None
+        surge, unavailable = objects.bounds(seen.target["spec"])
+        stable = self._workload(seen.target, seen)
+        canary = self._workload(seen.canary, seen) if seen.canary is not None else None
+        ready = {pod.uid for one in (stable, canary) if one is not None for pod in one.pods if pod.ready}
+        self._last = (frozenset(ready), stable.replicas)
+        return World(stable, canary, surge, unavailable)
+
+    def apply(self, action: Action, *, within_s: float) -> None:
+        """Ask the API server for one stated end; does not wait for pods.
+
+        Raises:
+            ConflictError: what was observed is no longer so, or a workload is missing.
+            InvalidError: refused by the API server as it is, or there is a canary that is not ours.
+        """
+        if within_s <= 0:
+            raise TransientError(
+                "no time is left to act in this term", remedy="It is tried again in the next."
+            )
+        match action:
+            case Scale():
+                self._scale(action, within_s)
+            case Remove():
+                self._remove(within_s)
+            case SetRevision(arm=Arm.STABLE):
+                self._set_target(action, within_s)
+            case SetRevision(arm=Arm.CANARY):
+                self._set_canary(action, within_s)
+            case _:
+                raise InvalidError(f"there is no {action.arm} workload in Kubernetes")
+
+    def revise(self, base: Revision, version: str) -> Revision:
+        """The revision that runs `version`, all else as in `base`. Touches nothing.
+
+        Raises:
+            InvalidError: the container cannot be told, the Deployment is paused, or a Deployment that is
+                not ours has the canary's name. DeniedError: this account lacks rights for a release.
+        """
+        seen = self._look()
+        if seen is not None:
+            _check(seen)
+        rights.check(self._session, rules(Account.DRIVER, self._target.deployment))
+        return objects.with_version(base, version, self._target.container, self._image)
+
+    def history(self) -> tuple[Revision, ...]:
+        """The target's kept revisions, oldest first, as `kubectl rollout history` numbers them."""
+        seen = self._look()
+        if seen is None:
+            return ()
+        found = []
+        for one in seen.sets.values():
+            number = (one["metadata"].get("annotations") or {}).get(objects.REVISION)
+            if number and objects.owned_by(one, seen.target["metadata"]["uid"]):
+                found.append(objects.revision_of(one, self._target.container, int(number)))
+        return tuple(sorted(found, key=lambda one: one.number or 0))
+
+    def unproved(self) -> str:
+        """What is missing in the EndpointSlices of the Services that select the target; empty: nothing."""
+        seen = self._look()
+        if seen is None:
+            return ""
+        labels = seen.target["spec"]["template"]["metadata"].get("labels") or {}
+        services = self._session.get(self._session.path("v1", "services")).get("items") or []
+        slices = self._session.get(self._session.path("discovery.k8s.io/v1", "endpointslices"))
+        names = [one["metadata"]["name"] for one in services if objects.selects(one, labels)]
+        wanted = {one["metadata"]["uid"] for one in seen.pods if self._is_stable(one, seen)}
+        return objects.lacking(names, slices.get("items") or [], wanted)
+
+    def _is_stable(self, pod: Json, seen: _Seen) -> bool:
+        uid = seen.target["metadata"]["uid"]
+        owners = [ref["uid"] for ref in pod["metadata"].get("ownerReferences") or []]
+        mine = any(objects.owned_by(seen.sets[one], uid) for one in owners if one in seen.sets)
+        return mine and pod_of(pod, "", self._now()).ready
+
+    def refresh(self) -> None:
+        """Read everything anew at the next look: another driver may have written a moment ago."""
+        for mirror in (self._deployments, self._sets, self._pods):
+            if mirror is not None:
+                mirror.refresh()
+
+    def close(self) -> None:
+        """Follow the server no more."""
+        for mirror in (self._deployments, self._sets, self._pods):
+            if mirror is not None:
+                mirror.close()
+
+    def _look(self) -> _Seen | None:
+        deployments = self._deployments.objects()
+        target = deployments.get(self._target.deployment)
+        if target is None:
+            return None
+        canary = deployments.get(objects.canary_name(self._target.deployment))
+        sets, pods = self._followed(target)
+        return _Seen(
+            target,
+            canary,
+            {one["metadata"]["uid"]: one for one in sets.objects().values()},
+            tuple(one for one in pods.objects().values() if alive(one)),
+        )
+
+    def _followed(self, target: Json) -> tuple[Mirror, Mirror]:
+        """Copies of the ReplicaSets and pods that the target's selector finds, the canary's among them."""
+        if self._sets is None or self._pods is None:
+            query = {"labelSelector": objects.selector_text(target["spec"]["selector"])}
+            self._sets, self._pods = (
+                Mirror(self._session, self._session.path(*kind), query, self._changed)
+                for kind in (REPLICA_SETS, PODS)
+            )
+        return self._sets, self._pods
+
+    def _workload(self, document: Json, seen: _Seen) -> Workload:
+        uid = document["metadata"]["uid"]
+        mine = {key: one for key, one in seen.sets.items() if objects.owned_by(one, uid)}
+        revision = objects.revision_of(document, self._target.container)
+        pods = []
+        for one in seen.pods:
+            owner = next((ref["uid"] for ref in one["metadata"].get("ownerReferences") or []), "")
+            if owner in mine:
+                pods.append(self._pod(one, objects.revision_of(mine[owner], self._target.container).hash))
+        replicas = int(document["spec"].get("replicas", 1))
+        status = document.get("status", {})
+        return Workload(
+            revision,
+            replicas,
+            tuple(sorted(pods, key=lambda pod: pod.name)),
+            observed=all(map(_observed, (document, *mine.values()))) and _made(mine, replicas),
+            trouble=objects.failure(status.get("conditions") or []),
+        )
+
+    def _pod(self, document: Json, revision: str) -> Pod:
+        name = self._target.container or ""
+        pod = pod_of(document, revision, self._now(), name, self._target.schedule_s)
+        # What was seen ready by this process was, whatever the conditions still tell.
+        before = self._ready_before.get(pod.uid, False) or pod.was_ready
+        self._ready_before[pod.uid] = before
+        return pod if before == pod.was_ready else _was_ready(pod)
+
+    def _document(self, arm: Arm) -> Json:
+        deployments = self._deployments.objects()
+        name = self._target.deployment
+        found = deployments.get(name if arm is Arm.STABLE else objects.canary_name(name))
+        if found is None:
+            raise ConflictError(f"the {arm} of {name} is not there: somebody removed it")
+        return found
+
+    def _scale(self, action: Scale, within_s: float) -> None:
+        document = self._document(action.arm)
+        now = int(document["spec"].get("replicas", 1))
+        if action.replicas == now:
+            return
+        if action.replicas < now:
+            self._is_still_so(within_s)
+        meta = document["metadata"]
+        path = self._session.path(*DEPLOYMENTS, meta["name"], "scale")
+        body = {
+            "apiVersion": "autoscaling/v1",
+            "kind": "Scale",
+            "metadata": {key: meta[key] for key in ("name", "namespace", "resourceVersion", "uid")},
+            "spec": {"replicas": action.replicas},
+        }
+        try:
+            answer = self._session.replace(path, body, within_s)
+        except MissingError as fault:
+            raise ConflictError(f"Deployment {meta['name']} was deleted meanwhile") from fault
+        # A Scale is not the Deployment: until its event comes, this is what we know of it.
+        known = copy.deepcopy(document)
+        known["spec"]["replicas"] = action.replicas
+        known["metadata"]["generation"] += 1
+        known["metadata"]["resourceVersion"] = answer["metadata"]["resourceVersion"]
+        self._deployments.learn(known)
+
+    def _is_still_so(self, within_s: float) -> None:
+        """Before capacity is lowered: the pods that were counted on are still ready, read live.
+
+        Raises:
+            ConflictError: not all of them are; look again.
+        """
+        if self._pods is None or self._last is None:
+            raise ConflictError("nothing was observed before acting")
+        live = self._pods.list_live(within_s)
+        ready = {
+            one["metadata"]["uid"]
+            for one in live.values()
+            if alive(one) and pod_of(one, "", self._now()).ready
+        }
+        if gone := self._last[0] - ready:
+            raise ConflictError(f"{len(gone)} pods that were ready are not any more; looking again")
+
+    def _remove(self, within_s: float) -> None:
+        deployments = self._deployments.objects()
+        found = deployments.get(objects.canary_name(self._target.deployment))
+        if found is None:
+            return
+        _is_ours(found)
+        meta = found["metadata"]
+        self._session.delete(self._session.path(*DEPLOYMENTS, meta["name"]), meta["uid"], within_s)
+        self._deployments.hide(meta["uid"])
+
+    def _set_target(self, action: SetRevision, within_s: float) -> None:
+        document = self._document(Arm.STABLE)
+        found = objects.revision_of(document, self._target.container)
+        if found.hash == action.revision.hash:
+            return
+        if action.expected is not None and found.hash != action.expected:
+            raise ConflictError(
+                f"{self._target.deployment} runs {found.version} ({found.hash}), not {action.expected}: "
+                "somebody changed it"
+            )
+        self._patch(
+            document, objects.template_patch(document, action.revision.template, action.cause), within_s
+        )
+
+    def _set_canary(self, action: SetRevision, within_s: float) -> None:
+        target = self._document(Arm.STABLE)
+        wanted = objects.canary_deployment(target, action.revision, action.replicas)
+        found = self._deployments.objects().get(wanted["metadata"]["name"])
+        if found is None:
+            self._deployments.learn(self._session.create(self._session.path(*DEPLOYMENTS), wanted, within_s))
+            return
+        _is_ours(found)
+        if objects.revision_of(found, self._target.container).hash != action.revision.hash:
+            self._patch(found, objects.template_patch(found, wanted["spec"]["template"], ""), within_s)
+
+    def _patch(self, document: Json, operations: list[Json], within_s: float) -> None:
+        """Raises ConflictError: its specification was changed since it was seen."""
+        path = self._session.path(*DEPLOYMENTS, document["metadata"]["name"])
+        try:
+            self._deployments.learn(self._session.patch(path, operations, within_s))
+        except MissingError as fault:
+            raise ConflictError(f"Deployment {document['metadata']['name']} was deleted meanwhile") from fault
+        except InvalidError as fault:
+            live = self._session.get(path, within_s)
+            self._deployments.learn(live)
+            if live["metadata"]["generation"] != document["metadata"]["generation"]:
+                raise ConflictError(f"{document['metadata']['name']} was changed meanwhile") from fault
+            raise
+
+
+def _was_ready(pod: Pod) -> Pod:
+    return Pod(**{**vars(pod), "was_ready": True})
+
+
+def _observed(document: Json) -> bool:
+    status: dict[str, Any] = document.get("status", {})
+    return int(status.get("observedGeneration", 0)) >= int(document["metadata"].get("generation", 0))
+
+
+def _made(sets: Mapping[str, Json], replicas: int) -> bool:
+    """Its ReplicaSets have been scaled to what is asked; one may still be missing for a moment."""
+    return sum(int(one["spec"].get("replicas", 0)) for one in sets.values()) >= min(replicas, 1)
+
+
+def _is_ours(document: Json) -> None:
+    if not objects.is_ours(document):
+        name = document["metadata"]["name"]
+        raise InvalidError(
+            f"there is a Deployment {name} that canary did not make; it is left alone",
+            remedy="Rename or remove it: a canary's Deployment needs this name.",
+        )
+
+
+def _check(seen: _Seen) -> None:
+    """What would keep a release from ending, told before it begins."""
+    meta, spec = seen.target["metadata"], seen.target["spec"]
+    if spec.get("paused"):
+        raise InvalidError(
+            f"Deployment {meta['name']} is paused: it would never roll to another version",
+            remedy=f"`kubectl rollout resume deployment/{meta['name']}` first.",
+        )
+    if len(objects.canary_name(meta["name"])) > objects.MAX_NAME:
+        raise InvalidError(
+            f"{objects.canary_name(meta['name'])} is longer than the {objects.MAX_NAME} characters of a name",
+            remedy="The Deployment's name can have 56 characters at most.",
+        )
+    if seen.canary is not None:
+        _is_ours(seen.canary)
+
+
+def missing(target: KubernetesTarget, session: Session) -> MissingError:
+    """There is no such Deployment, and where it was looked for."""
+    return MissingError(
+        f"there is no Deployment {target.deployment} in namespace {session.namespace} at {session.server}",
+        remedy="Look with `kubectl get deployments -A`; name another namespace with -n.",
+    )

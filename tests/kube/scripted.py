@@ -1,0 +1,201 @@
+"""A Prometheus that tells what a script says: counters of the pods that a namespace really has.
+
+It looks at the pods every `SCRAPE_S`, as a scrape would, and answers range selectors with raw samples. Pods
+that were there when it started have a past.
+"""
+
+import json
+import re
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+from canary.kube.objects import split_image
+from canary.kube.session import Session
+
+SCRAPE_S = 0.5
+PAST_S = 600.0
+PAST_SCRAPE_S = 5.0
+EDGES = ("0.1", "0.25", "0.5", "1", "+Inf")
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Traffic:
+    """What the pods of a version count.
+
+    Attributes:
+        rate: requests a second of one pod. errors: share that fails.
+        latency: shares of requests per bucket of EDGES, summing to 1.
+    """
+
+    rate: float = 200.0
+    errors: float = 0.003
+    latency: tuple[float, ...] = (0.7, 0.2, 0.08, 0.015, 0.005)
+
+
+@dataclass
+class _Pod:
+    version: str
+    started: float
+    requests: float = 0.0
+    errors: float = 0.0
+    buckets: list[float] = field(default_factory=lambda: [0.0] * len(EDGES))
+    seen_at: float = 0.0
+    scrapes: list[tuple[float, list[float]]] = field(default_factory=list)
+
+    def count(self, traffic: Traffic, seconds: float) -> None:
+        new = traffic.rate * seconds
+        self.requests += new
+        self.errors += new * traffic.errors
+        for i, share in enumerate(traffic.latency):
+            self.buckets[i] += new * share
+
+    def scrape(self, at: float) -> None:
+        total, bad, cumulative = int(self.requests), int(self.errors), 0.0
+        values = [float(total - bad), float(bad)]
+        for share in self.buckets:
+            cumulative += share
+            values.append(float(int(cumulative + 1e-6)))
+        values[-1] = float(total)
+        self.scrapes.append((round(at, 3), [*values, float(total)]))
+
+
+class ScriptedPrometheus:
+    """Serves one namespace. `versions`: by image tag; an unknown one is like `Traffic()`.
+
+    Attributes:
+        url: of its API. broken: an HTTP status to answer with instead, or 0. quiet: no pod counts anything.
+        asked: how many questions came.
+    """
+
+    def __init__(self, session: Session, versions: Mapping[str, Traffic]) -> None:
+        self.broken = 0
+        self.quiet = False
+        self.hangs_s = 0.0
+        self.asked = 0
+        self._session = session
+        self._versions = versions
+        self._pods: dict[str, _Pod] = {}
+        self._lock = threading.Lock()
+        self._over = threading.Event()
+        handler = type("Handler", (_Handler,), {"prometheus": self})
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+        self._server.daemon_threads = True
+        self.url = f"http://127.0.0.1:{self._server.server_port}"
+
+    def start(self) -> None:
+        self._look(first=True)
+        threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
+        threading.Thread(target=self._follow, daemon=True).start()
+
+    def close(self) -> None:
+        self._over.set()
+        self._server.shutdown()
+        self._server.server_close()
+
+    def _follow(self) -> None:
+        while not self._over.wait(SCRAPE_S):
+            try:
+                self._look()
+            except Exception:  # noqa: BLE001 - the API server may be away on purpose: no scrape then
+                continue
+
+    def _look(self, *, first: bool = False) -> None:
+        items = self._session.get(self._session.path("v1", "pods")).get("items") or []
+        now = time.time()
+        with self._lock:
+            for item in items:
+                ready = any(
+                    one["type"] == "Ready" and one["status"] == "True"
+                    for one in item.get("status", {}).get("conditions") or []
+                )
+                if ready and "deletionTimestamp" not in item["metadata"]:
+                    self._scrape(item, now, first=first)
+
+    def _scrape(self, item: Json, now: float, *, first: bool) -> None:
+        name = item["metadata"]["name"]
+        pod = self._pods.get(name)
+        if pod is None:
+            version = split_image(item["spec"]["containers"][0]["image"])[1]
+            pod = self._pods[name] = _Pod(version, now - PAST_S if first else now, seen_at=now)
+            traffic = self._versions.get(version, Traffic())
+            if first:
+                for step in range(int(PAST_S / PAST_SCRAPE_S)):
+                    pod.count(traffic, PAST_SCRAPE_S)
+                    pod.scrape(now - PAST_S + (step + 1) * PAST_SCRAPE_S)
+                return
+        elif not self.quiet:
+            pod.count(self._versions.get(pod.version, Traffic()), now - pod.seen_at)
+        pod.seen_at = now
+        pod.scrape(now)
+
+    def answer(self, query: str, at: float) -> Json:
+        found = re.search(r'pod=~"([^"]*)".*\[(\d+)ms\]', query)
+        if found is None:
+            return {"resultType": "matrix", "result": []}
+        names = [name.replace("\\\\", "") for name in found[1].split("|")]
+        start = at - int(found[2]) / 1000
+        with self._lock:
+            result = [one for name in names if name in self._pods for one in self._series(name, start, at)]
+        return {"resultType": "matrix", "result": result}
+
+    def _series(self, name: str, start: float, end: float) -> Iterator[Json]:
+        pod = self._pods[name]
+        rows = [(t, values) for t, values in pod.scrapes if start < t <= end]
+        labels: list[dict[str, str]] = [
+            {"__name__": "http_requests_total", "code": "200"},
+            {"__name__": "http_requests_total", "code": "500"},
+            *({"__name__": "http_request_duration_seconds_bucket", "le": edge} for edge in EDGES),
+            {"__name__": "http_request_duration_seconds_count"},
+        ]
+        for i, label in enumerate(labels):
+            if rows:
+                yield {"metric": {**label, "pod": name}, "values": [[t, str(v[i])] for t, v in rows]}
+        if rows:
+            label = {"__name__": "process_start_time_seconds", "pod": name}
+            yield {"metric": label, "values": [[t, str(pod.started)] for t, _ in rows]}
+
+
+class _Handler(BaseHTTPRequestHandler):
+    prometheus: ScriptedPrometheus
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self) -> None:
+        self._answer(parse_qs(urlsplit(self.path).query))
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0)).decode()
+        self._answer(parse_qs(body))
+
+    def _answer(self, asked: dict[str, list[str]]) -> None:
+        self.prometheus.asked += 1
+        time.sleep(self.prometheus.hangs_s)
+        status = self.prometheus.broken or 200
+        at = float(asked.get("time", [str(time.time())])[0])
+        data = self.prometheus.answer(asked.get("query", [""])[0], at)
+        body = json.dumps({"status": "success", "data": data}).encode()
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002
+        pass
+
+
+@contextmanager
+def scripted(session: Session, versions: Mapping[str, Traffic]) -> Iterator[ScriptedPrometheus]:
+    """Serving; its pods must be there already, to have a past."""
+    serving = ScriptedPrometheus(session, versions)
+    serving.start()
+    try:
+        yield serving
+    finally:
+        serving.close()

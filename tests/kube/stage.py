@@ -1,0 +1,185 @@
+"""A target in a namespace of its own, with scripted metrics, and the real `canary` command for it."""
+
+import json
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from canary.core.release import Release
+from canary.kube.pods import alive, pod_of
+from canary.kube.records import KubeRecords, Shelf
+from canary.kube.session import Json, Session
+from tests.kube.documents import a_deployment
+from tests.kube.live import Place, a_target, wait_for
+from tests.kube.scripted import ScriptedPrometheus, Traffic, scripted
+
+ROOT = Path(__file__).parents[2]
+SHORT: Json = {
+    "steps": [25, 50],
+    "hold": {"min": "2s", "max": "60s"},
+    "deadline": "2m",
+    "interval": "1s",
+}
+
+
+@dataclass(frozen=True)
+class Ran:
+    """What a command said, and its exit code."""
+
+    code: int
+    out: str
+    text: str
+
+
+@dataclass
+class Floor:
+    """Watches the ready pods of both arms; `fewest` of them so far."""
+
+    session: Session
+    selector: str = "app=web"
+    fewest: int = 10_000
+    most: int = 0
+    _over: threading.Event = field(default_factory=threading.Event)
+
+    def __enter__(self) -> "Floor":
+        self._thread = threading.Thread(target=self._follow, daemon=True)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._thread.join(10)
+
+    def _follow(self) -> None:
+        path = self.session.path("v1", "pods")
+        found = self.session.get(path, labelSelector=self.selector)
+        pods = {one["metadata"]["uid"]: one for one in found.get("items") or []}
+        self._note(pods)
+        watch = self.session.watch(
+            path, found["metadata"]["resourceVersion"], 300, labelSelector=self.selector
+        )
+        for event in watch:
+            if self._over.is_set():
+                return
+            if event["type"] != "BOOKMARK":
+                pods[event["object"]["metadata"]["uid"]] = event["object"]
+                if event["type"] == "DELETED":
+                    pods.pop(event["object"]["metadata"]["uid"])
+                self._note(pods)
+
+    def _note(self, pods: Mapping[str, Json]) -> None:
+        living = [one for one in pods.values() if alive(one)]
+        self.fewest = min(self.fewest, sum(pod_of(one, "", 0.0).ready for one in living))
+        self.most = max(self.most, len(living))
+
+
+@dataclass
+class Stage:
+    """Everything a release needs. `environment`: of the commands."""
+
+    place: Place
+    session: Session
+    prometheus: ScriptedPrometheus
+    folder: Path
+    environment: dict[str, str]
+
+    def configure(self, **changes: Any) -> None:
+        asked = {**SHORT, **changes}
+        interval = asked.pop("interval")
+        target = {"namespace": self.place.namespace, "deployment": "web", **asked.pop("target", {})}
+        source = {"prometheus": {"url": self.prometheus.url, "scrape_interval": "1s"}}
+        analysis = {"source": source, "interval": interval, "warm_up": {"min": "1s", "max": "5s"}}
+        self.file.write_text(json.dumps({"target": target, "analysis": analysis, **asked}))
+
+    @property
+    def file(self) -> Path:
+        return self.folder / "canary.yaml"
+
+    def begin(self, *arguments: str) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [sys.executable, "-m", "canary", *arguments],
+            cwd=self.folder,
+            env={**os.environ, **self.environment, "PYTHONPATH": str(ROOT)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def ended(self, process: "subprocess.Popen[str]", patience_s: float = 150.0) -> Ran:
+        try:
+            out, text = process.communicate(timeout=patience_s)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            out, text = process.communicate()
+            raise AssertionError(f"it does not end; it said: {text[-3000:]}") from None
+        assert "Traceback" not in text, text
+        return Ran(process.returncode, out, text)
+
+    def run(self, *arguments: str) -> Ran:
+        return self.ended(self.begin(*arguments))
+
+    def deployment(self, name: str = "web") -> Json | None:
+        found = self.session.get(self.session.path("apps/v1", "deployments")).get("items") or []
+        return next((one for one in found if one["metadata"]["name"] == name), None)
+
+    def image(self) -> str:
+        found = self.deployment()
+        assert found is not None
+        return str(found["spec"]["template"]["spec"]["containers"][0]["image"])
+
+    def recorded(self) -> Release | None:
+        shelf = Shelf(self.session, "web")
+        try:
+            found = KubeRecords(shelf).load("web")
+        finally:
+            shelf.close()
+        return found.release if found else None
+
+    def is_whole(self, replicas: int = 4) -> bool:
+        """The target alone, at its size, all ready, on one template."""
+        found = self.deployment()
+        assert found is not None
+        status = found["status"]
+        same = {status.get(key, 0) for key in ("replicas", "updatedReplicas", "readyReplicas")}
+        seen = status["observedGeneration"] == found["metadata"]["generation"]
+        return seen and same == {replicas} and self.deployment("web-canary") is None
+
+    def patch(self, *operations: Json, name: str = "web") -> None:
+        self.session.patch(self.session.path("apps/v1", "deployments", name), operations)
+
+
+@contextmanager
+def a_stage(
+    place: Place, folder: Path, versions: Mapping[str, Traffic], *, replicas: int = 4, **spec: Any
+) -> Iterator[Stage]:
+    """A web of v1 that is whole, behind a Service, with a past."""
+    session = place.session()
+    document = a_deployment("web", "shop/web:v1", replicas, **spec)
+    document["metadata"] = {"name": "web", "namespace": place.namespace}
+    document.pop("status")
+    a_target(session, document)
+    service = {"selector": {"app": "web"}, "ports": [{"port": 80}]}
+    session.create(session.path("v1", "services"), {"metadata": {"name": "web"}, "spec": service})
+    with scripted_when_whole(session, versions, replicas) as prometheus:
+        stage = Stage(place, session, prometheus, folder, {"KUBECONFIG": str(place.kubeconfig)})
+        stage.configure()
+        yield stage
+
+
+@contextmanager
+def scripted_when_whole(
+    session: Session, versions: Mapping[str, Traffic], replicas: int
+) -> Iterator[ScriptedPrometheus]:
+    def whole() -> bool:
+        found = session.get(session.path("apps/v1", "deployments", "web"))
+        return bool(found["status"].get("readyReplicas", 0) == replicas)
+
+    wait_for(whole, "web is whole")
+    with scripted(session, versions) as prometheus:
+        yield prometheus
