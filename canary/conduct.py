@@ -46,6 +46,7 @@ class StartOptions:
         leave: at the deadline without a conclusion, leave the canary serving and go (exit 4).
         skip_analysis: for when the stable itself is sick; `reason` is then required and goes into the ledger.
         trace: write the release there as a recording.
+        release: its id, given by who will look for it; a settled release of this id is not begun again.
     """
 
     timeout_s: float | None = None
@@ -54,6 +55,7 @@ class StartOptions:
     skip_analysis: bool = False
     reason: str = ""
     trace: Path | None = None
+    release: str = ""
 
 
 def exit_code(release: Release) -> Exit:
@@ -78,6 +80,8 @@ def start(
     _check(settings, options)
     while True:
         found = ports.records.load(settings.target)
+        if found is not None and found.release.settled and found.release.id == (options.release or None):
+            return found
         if found is not None and not found.release.settled:
             if found.release.version == version:
                 return _join(ports, settings, found, options, reporter)
@@ -133,6 +137,11 @@ def _already(settings: Settings, stable: Revision, ports: "Ports") -> Release:
     )
 
 
+def release_id(target: str, version: str, at: float) -> str:
+    """Says target, version and start (`at`: unix seconds)."""
+    return f"{target}-{version}-{time.strftime('%Y%m%dT%H%M%S', time.gmtime(at))}"
+
+
 def _create(
     ports: "Ports",
     settings: Settings,
@@ -152,7 +161,7 @@ def _create(
     now = ports.clock.now()
     release = Release(
         target=settings.target,
-        id=f"{settings.target}-{version}-{time.strftime('%Y%m%dT%H%M%S', time.gmtime(now))}",
+        id=options.release or release_id(settings.target, version, now),
         version=version,
         strategy=_strategy(settings, options, world),
         stable=stable,
@@ -352,6 +361,8 @@ def undo(ports: "Ports", settings: Settings, *, number: int | None, why: str, re
         reason=f"undo by {ports.actor}" + (f": {why}" if why else ""),
         times={"detected": now, "decided": now},
         config_hash=settings.digest,
+        ledger_head=found.release.ledger_head if found else "",
+        ledger_length=found.release.ledger_length if found else 0,
         lease=settings.target,
         actor=ports.actor,
     )

@@ -40,8 +40,14 @@ COMMANDS: tuple[Command, ...] = (
         (
             "canary start v1.1.0",
             "canary start v1.1.0 --timeout 30m -o json",
+            "canary start v1.1.0 --in-cluster",
             'canary start v1.1.1 --skip-analysis --reason "stable is down, this is the fix"',
         ),
+    ),
+    (
+        start.run,
+        "run",
+        ("canary run v1.1.0 --release web-v1.1.0-20260102T030405 -f /etc/canary/canary.yaml",),
     ),
     (inspect.status, "status", ("canary status", "canary status shop -o json")),
     (inspect.watch, "watch", ("canary watch", "canary watch --plain")),

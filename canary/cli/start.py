@@ -1,8 +1,9 @@
 """`canary start`: release a version and wait for the verdict."""
 
 import sys
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,6 +13,9 @@ from canary.cli.result import result_document, result_text
 from canary.cli.session import Session, conducted, is_live, opened, viewing
 from canary.errors import CanaryError
 from canary.ports import Recorded
+
+if TYPE_CHECKING:
+    from canary.conduct import StartOptions
 
 Version = Annotated[str, typer.Argument(metavar="VERSION", help="What to release, as its tag.")]
 Timeout = Annotated[
@@ -31,10 +35,26 @@ SkipAnalysis = Annotated[
 Reason = Annotated[
     str, typer.Option("--reason", help="Why --skip-analysis; goes into the ledger.", show_default=False)
 ]
+InCluster = Annotated[
+    bool, typer.Option("--in-cluster", help="Kubernetes: drive it as a Job there, and follow that.")
+]
+Detach = Annotated[bool, typer.Option("--detach", help="With --in-cluster: do not follow it.")]
+Release = Annotated[str, typer.Option("--release", help="Its id, as the Job was given it.")]
 Trace = Annotated[
     Path | None,
     typer.Option("--trace", help="Record the release here, for `canary replay`.", show_default=False),
 ]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What was asked for a release as a Job, as on the command line."""
+
+    in_cluster: bool
+    detach: bool
+    timeout: str | None
+    plain: bool
+    output: Output
 
 
 def start(  # noqa: PLR0913 - a command's options are its arguments
@@ -48,6 +68,8 @@ def start(  # noqa: PLR0913 - a command's options are its arguments
     skip_analysis: SkipAnalysis = False,
     reason: Reason = "",
     trace: Trace = None,
+    in_cluster: InCluster = False,
+    detach: Detach = False,
     plain: options.Plain = False,
     output: options.Out = Output.TEXT,
 ) -> None:
@@ -75,14 +97,59 @@ def start(  # noqa: PLR0913 - a command's options are its arguments
         reason=reason,
         trace=trace,
     )
+    if in_cluster or detach:
+        from canary.cli.in_cluster import follow_job
+
+        follow_job(session, where, version, asked, Asked(in_cluster, detach, timeout, plain, output))
+        return
+    _drive(session, version, asked, plain=plain, output=output)
+
+
+def _drive(session: Session, version: str, asked: "StartOptions", *, plain: bool, output: Output) -> None:
+    """Drive it in this process, or follow who does, and exit by contract."""
+    from canary import wiring
+
     with viewing(session, output, plain=plain) as view:
-        if not skip_analysis and (warning := _warning(session)):
+        if not asked.skip_analysis and (warning := _warning(session)):
             view.note(f"warning: {warning}")
         found = conducted(
             session, lambda: wiring.start(session.ports, session.settings, version, asked, view)
         )
         view.end(found.release)
     finish(session, found, output, plain=plain)
+
+
+def run(  # noqa: PLR0913 - a command's options are its arguments
+    version: Version,
+    release: Release,
+    where: options.Where = options.HERE,
+    *,
+    timeout: Timeout = None,
+    supersede: Supersede = False,
+    leave: Leave = False,
+    skip_analysis: SkipAnalysis = False,
+    reason: Reason = "",
+    output: options.Out = Output.TEXT,
+) -> None:
+    """Drive one release to its end; what the Job runs.
+
+    `canary start --in-cluster` makes that Job. A pod that comes after one that was lost goes on with its
+    release; one that comes after its end returns its code.
+
+    Exits like `canary start`.
+    """
+    from canary import wiring
+
+    session = opened(where)
+    asked = wiring.StartOptions(
+        timeout_s=options.seconds(timeout, "--timeout"),
+        supersede=supersede,
+        leave=leave,
+        skip_analysis=skip_analysis,
+        reason=reason,
+        release=release,
+    )
+    _drive(session, version, asked, plain=True, output=output)
 
 
 def _warning(session: Session) -> str:

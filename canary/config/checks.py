@@ -34,6 +34,8 @@ def _runtime(file: File) -> Found:
             ("image",),
             "is for Kubernetes; a local service says in `local.command` what `{version}` stands for",
         )
+    if file.controller is not None:
+        yield ("controller",), "is for Kubernetes: a local service is driven by the command itself"
 
 
 def _local(file: File) -> Found:
@@ -175,7 +177,7 @@ def _listed(keys: set[str]) -> str:
 
 CHECKS: tuple[Check, ...] = (
     (("target",), _target),
-    (("target", "local", "image"), _runtime),
+    (("target", "local", "image", "controller"), _runtime),
     (("local.surge", "local.unavailable", "local.replicas"), _local),
     (("local.command", "local.env"), _placeholders),
     (("steps",), _steps),

@@ -19,7 +19,7 @@ from canary.errors import CanaryError, DeniedError, InvalidError, MissingError
 
 __all__ = ["load", "schema_document"]
 
-NOT_YET = frozenset({"budget", "guards", "hooks", "controller"})
+NOT_YET = frozenset({"budget", "guards", "hooks"})
 """Keys that a later version will understand."""
 
 

@@ -11,6 +11,7 @@ from typing import Any
 from canary.config import schema
 from canary.config.settings import (
     PROBE_READY_S,
+    ControllerSettings,
     KubernetesTarget,
     LocalService,
     PrometheusSource,
@@ -56,6 +57,7 @@ def resolve(path: Path, file: schema.File) -> Settings:
         kubernetes=kubernetes,
         image=file.image,
         prometheus=_prometheus(source.prometheus, folder) if source is not None else None,
+        controller=ControllerSettings(**dict(file.controller)) if file.controller else ControllerSettings(),
     )
     return replace(settings, digest=digest(settings))
 

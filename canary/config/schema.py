@@ -315,6 +315,16 @@ class Analysis(Section):
     )
 
 
+class Controller(Section):
+    """The driver as a Job in the cluster, for `canary start --in-cluster`."""
+
+    image: Text | None = Field(None, description="Left out: `canary` with the tag of this version.")
+    service_account: Name = Field("canary", description="What it runs as; see `canary rbac --for driver`.")
+    pull_policy: Literal["Always", "IfNotPresent", "Never"] = Field(
+        "IfNotPresent", description="When its image is pulled."
+    )
+
+
 class File(Section):
     """A release as canary is to drive it: what to release to, in which steps, and how it is judged."""
 
@@ -338,4 +348,7 @@ class File(Section):
     )
     analysis: Analysis = Field(
         Analysis.model_validate({}), description="How the canary is compared with the stable."
+    )
+    controller: Controller | None = Field(
+        None, description="The driver as a Job in the cluster (Kubernetes)."
     )

@@ -83,6 +83,15 @@ class KubernetesTarget:
 
 
 @dataclass(frozen=True)
+class ControllerSettings:
+    """The driver as a Job. `image`: None for that of this version."""
+
+    image: str | None = None
+    service_account: str = "canary"
+    pull_policy: str = "IfNotPresent"
+
+
+@dataclass(frozen=True)
 class Settings:
     """A configuration file, resolved.
 
@@ -101,6 +110,7 @@ class Settings:
     kubernetes: KubernetesTarget | None = None
     image: str | None = None
     prometheus: PrometheusSource | None = None
+    controller: ControllerSettings = field(default_factory=ControllerSettings)
 
     @property
     def if_missing(self) -> str:

@@ -17,6 +17,7 @@ class Account(StrEnum):
     """Who needs a Role."""
 
     DRIVER = "driver"
+    STARTER = "starter"
     VIEWER = "viewer"
 
 
@@ -49,6 +50,12 @@ def rules(account: Account, target: str) -> tuple[Rule, ...]:
     )
     if account is Account.VIEWER:
         return reading
+    if account is Account.STARTER:
+        return (
+            Rule("batch", "jobs", ("get", "list", "watch", "create", "delete"), "start the driver as a Job"),
+            Rule("", "pods", ("list", "watch"), "say why its pod does not come up"),
+            Rule("", "configmaps", ("list", "watch"), "read the verdict in the record", (record,)),
+        )
     return (
         *reading,
         Rule("", "configmaps", ("create",), "begin a record, and put parts of the ledger away"),
@@ -89,20 +96,21 @@ def explained(account: Account, target: str, namespace: str) -> str:
         "kind: Role",
         "metadata:",
         f"  name: {name}",
-        f"  namespace: {namespace}",
+        f'  namespace: "{namespace}"',
         "  labels:",
-        *(f"    {key}: {value}" for key, value in labels(target).items()),
+        *(f'    {key}: "{value}"' for key, value in labels(target).items()),
         "rules:",
     ]
     return "\n".join([*head, *(line for rule in rules(account, target) for line in _lines(rule))])
 
 
 def _lines(rule: Rule) -> Sequence[str]:
-    names = [f"    resourceNames: [{', '.join(rule.names)}]"] if rule.names else []
+    # A name may look like a number or a truth to YAML.
+    names = ", ".join(f'"{name}"' for name in rule.names)
     return [
         f"  # {rule.why}",
         f'  - apiGroups: ["{rule.group}"]',
         f"    resources: [{rule.resource}]",
         f"    verbs: [{', '.join(rule.verbs)}]",
-        *names,
+        *([f"    resourceNames: [{names}]"] if names else []),
     ]

@@ -40,7 +40,7 @@ FAULTS = [
     ("deadline: 1h", "budget: 50", r":9: budget: is not supported yet"),
     ("deadline: 1h", "guards: []", r":9: guards: is not supported yet"),
     ("deadline: 1h", "hooks: []", r":9: hooks: is not supported yet"),
-    ("deadline: 1h", "controller: {image: x}", r":9: controller: is not supported yet"),
+    ("deadline: 1h", "controller: {image: x}", r":9: controller: is for Kubernetes"),
     ("deadline: 1h", "image: shop/core", r":9: image: is for Kubernetes"),
     ("deadline: 1h", "deadline: !!binary aGk=", r":9: deadline: found the tag"),
     ("deadline: 1h", "deadline: 2026-01-01", r":9: deadline: found 2026-01-01, wanted a duration"),
