@@ -239,7 +239,7 @@ def drive(ports: "Ports", settings: Settings, reporter: Reporter, *, trace: Path
     """Take the lease and drive the release that is recorded to its end; follow if another was quicker."""
     from canary import loop
 
-    if (holder := _somebody_drives(ports)) is not None:
+    if (holder := loop.told(ports.clock, lambda: _somebody_drives(ports))) is not None:
         reporter.note(f"{holder} drives this release; following")
         return follow(ports, settings.target, reporter, take_over=lambda: drive(ports, settings, reporter))
 
@@ -302,6 +302,7 @@ def follow(
             raise loop.InterruptedDriveError(signal, None)
         try:
             ticked = loop.look(ports, target, memory)
+            holder = None if ticked.recorded.release.settled else ports.lease.holder()
         except TransientError as fault:
             reporter.note(fault.message)
             ports.clock.wait(1.0)
@@ -310,7 +311,6 @@ def follow(
         reporter.tick(ticked.recorded, ticked.seen, ticked.assessed, ticked.decision)
         if ticked.recorded.release.settled:
             return ticked.recorded
-        holder = ports.lease.holder()
         if holder is None or not holder.alive:
             if take_over is not None:
                 reporter.note("the driver is gone; taking over")

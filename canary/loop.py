@@ -245,7 +245,26 @@ class _Patience:
             reporter.note(f"{fault.message}; held, nothing is changed, trying again")
             self.told = words
         self.tries += 1
-        self.clock.wait(fault.retry_after_s or min(0.2 * 2**self.tries, 5.0))
+        if fault.retry_after_s:
+            sit_out(self.clock, fault.retry_after_s)
+        else:
+            self.clock.wait(min(0.2 * 2**self.tries, 5.0))
+
+
+def sit_out(clock: Clock, seconds: float) -> None:
+    """Wait for as long as the other side asked, whatever rings meanwhile; a signal ends it."""
+    until = clock.monotonic() + seconds
+    while clock.interrupted is None and (left := until - clock.monotonic()) > 0:
+        clock.wait(left)
+
+
+def told(clock: Clock, ask: Callable[[], str | None]) -> str | None:
+    """What is answered; None when the other side is out of reach: `run`, which comes next, waits for it."""
+    try:
+        return ask()
+    except TransientError as fault:
+        sit_out(clock, fault.retry_after_s or 0.0)
+        return None
 
 
 def run(
@@ -287,13 +306,15 @@ def run(
                 ports.clock.wait(poll_s(recorded.release))
     finally:
         _last_words(ports, target)
-        ports.lease.release()
 
 
 def _last_words(ports: Ports, target: str) -> None:
-    """What waits to be written to the ledger is, when the driver goes; whatever it goes for comes first."""
+    """What waits to be written to the ledger is, and the lease is given up; why it goes comes first."""
     with suppress(CanaryError):
         ports.ledger.flush(target)
+    # One that could not be given up runs out by itself.
+    with suppress(CanaryError):
+        ports.lease.release()
 
 
 def _turn(

@@ -71,10 +71,15 @@ class Mirror:
     def list_live(self, within_s: float) -> dict[str, Json]:
         """The same as the server has it in this moment; one request."""
         found = self._session.get(self._path, within_s, **self._query)
+        live = {item["metadata"]["name"]: item for item in found.get("items") or []}
         with self._lock:
-            for item in found.get("items") or []:
+            # What is not in it is gone, unless it was made since.
+            self._objects = {
+                name: one for name, one in self._objects.items() if name in live or _newer(one, found)
+            }
+            for item in live.values():
                 self._take(item)
-        return {item["metadata"]["name"]: item for item in found.get("items") or []}
+        return live
 
     def refresh(self) -> None:
         """List anew at the next reading: after a change of driver the copy must not lag."""

@@ -47,6 +47,8 @@ def rules(account: Account, target: str) -> tuple[Rule, ...]:
         Rule("", "configmaps", ("list", "watch"), "read the record", (record,)),
         Rule("", "configmaps", ("get",), "read earlier parts of the ledger"),
         Rule("coordination.k8s.io", "leases", ("get",), "see who drives", (record,)),
+        Rule("", "services", ("list",), "prove a rollback: which Services select the target"),
+        Rule("discovery.k8s.io", "endpointslices", ("list",), "prove a rollback: whom they send requests to"),
     )
     if account is Account.VIEWER:
         return reading
@@ -66,8 +68,6 @@ def rules(account: Account, target: str) -> tuple[Rule, ...]:
         Rule("apps", "deployments", ("get", "patch"), "promote, and bring back", both),
         Rule("apps", "deployments", ("delete",), "take the canary away", (canary_name(target),)),
         Rule("apps", "deployments/scale", ("update",), "shift replicas", both),
-        Rule("", "services", ("list",), "prove a rollback: which Services select the target"),
-        Rule("discovery.k8s.io", "endpointslices", ("list",), "prove a rollback: whom they send requests to"),
     )
 
 
