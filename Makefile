@@ -5,7 +5,7 @@ PY     := $(VENV)/bin/python
 READY  := $(VENV)/.ready
 LOCK   := --quiet --universal --generate-hashes --no-header --no-emit-index-url --python-version 3.11
 
-.PHONY: demo test check bench clean lock help
+.PHONY: demo test check bench cluster-up cluster-down clean lock help
 
 help:            ## say what the targets do
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | sort
@@ -33,6 +33,12 @@ check: $(READY)  ## ruff, mypy --strict, import-linter, lengths
 
 bench: $(READY)  ## figures: power, false-rollback rates, replay speed, start-up
 	@$(PY) -m bench
+
+cluster-up: $(READY)    ## a real Kubernetes with simulated nodes; NODE=1: with one that runs containers
+	@$(PY) -m tests.cluster up $(if $(NODE),--node)
+
+cluster-down: $(READY)  ## take the test clusters down; nothing of them stays
+	@$(PY) -m tests.cluster down
 
 lock: $(READY)   ## pin every dependency anew, with hashes
 	$(PY) -m uv pip compile pyproject.toml --extra kubernetes $(LOCK) --upgrade -o requirements.lock

@@ -2,28 +2,59 @@
 
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
 
+from tests import cluster
 from tests.kube.live import Place, a_namespace
 
 settings.register_profile("shared-machine", deadline=None, print_blob=True)
 settings.load_profile("shared-machine")
 
 
+@contextmanager
+def environment(kubeconfig: Path) -> Iterator[None]:
+    """KUBECONFIG leads to this cluster for a while."""
+    before = os.environ.get("KUBECONFIG")
+    os.environ["KUBECONFIG"] = str(kubeconfig)
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["KUBECONFIG"]
+        else:
+            os.environ["KUBECONFIG"] = before
+
+
 @pytest.fixture(scope="session")
 def kubeconfig() -> Iterator[Path]:
-    """Of the test cluster, as an administrator; KUBECONFIG leads there as long as tests run."""
-    path = Path(os.environ["CANARY_TEST_KUBECONFIG"])
-    before = os.environ.get("KUBECONFIG")
-    os.environ["KUBECONFIG"] = str(path)
-    yield path
-    if before is None:
-        del os.environ["KUBECONFIG"]
-    else:
-        os.environ["KUBECONFIG"] = before
+    """Of the cluster with simulated nodes, as an administrator."""
+    with standing(node=False) as found, environment(found.kubeconfig):
+        yield found.kubeconfig
+
+
+@pytest.fixture(scope="session")
+def real() -> Iterator[cluster.Cluster]:
+    """A cluster whose node runs containers."""
+    with standing(node=True) as found, environment(found.kubeconfig):
+        yield found
+
+
+@contextmanager
+def standing(*, node: bool) -> Iterator[cluster.Cluster]:
+    """The cluster; taken down again when it was brought up for this run alone."""
+    try:
+        if "PYTEST_XDIST_WORKER" in os.environ:
+            # One of several: the others go on with it.
+            yield cluster.up(node)
+        else:
+            with cluster.running(node) as found:
+                yield found
+    except cluster.LackingError as lacking:
+        pytest.skip(str(lacking))
 
 
 @pytest.fixture

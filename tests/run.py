@@ -1,9 +1,15 @@
-"""Everything that `make test` runs, in tiers: `python -m tests.run [TIER...] [-k EXPRESSION]`.
+"""The tests in tiers: `python -m tests.run [TIER...] [-k EXPRESSION]`. `make test` runs the first four.
 
     checks       format, lint, types, rooms, lengths: the commands of `make check`
     unit         all tests that need no processes of their own, on two cores
     statistics   seeded simulations of the promised rates, on two cores
     e2e          real processes, sockets and signals, one after the other
+
+Only when named, since each needs a cluster, whose programs are built first, once:
+
+    control-plane  releases against a real API server with RBAC; nodes and pods are simulated
+    cluster      the scripts that make both clusters: what they claim, and what they leave behind
+    node         releases of real containers on a real node, scraped by a real Prometheus
 
 Ends with one line, `N passed, N failed`, summed over the tiers; exits 1 when anything failed. What cannot
 run here is skipped loudly, by name; with CI=true that is a failure.
@@ -22,7 +28,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from xml.etree import ElementTree
 
-from tests import leftovers, tools
+from tests import cluster, leftovers, tools
 
 ROOT = Path(__file__).parent.parent
 BIN = Path(sys.executable).parent
@@ -35,11 +41,23 @@ CHECKS: tuple[tuple[str, ...], ...] = (
     ("python", "-m", "tests.lengths"),
 )
 PYTEST: dict[str, tuple[str, ...]] = {
-    "unit": ("-n", "2", "-m", "not statistics and not e2e and not control_plane and not node"),
+    "unit": (
+        "-n",
+        "2",
+        "-m",
+        "not statistics and not e2e and not control_plane and not node and not cluster",
+    ),
     "statistics": ("-n", "2", "-m", "statistics"),
     "e2e": ("-m", "e2e"),
+    "control-plane": ("-n", "4", "-m", "control_plane"),
+    "cluster": ("-m", "cluster"),
+    "node": ("-m", "node"),
 }
-TIERS = ("checks", *PYTEST)
+CLUSTERS = {"control-plane": False, "node": True}
+"""Tiers that need a cluster; True: with a node that runs containers."""
+ASKED_FOR = ("control-plane", "cluster", "node")
+"""Run only when named: they build a cluster first, and that takes minutes."""
+TIERS = ("checks", *(tier for tier in PYTEST if tier not in ASKED_FOR))
 NOTHING_COLLECTED = 5
 
 
@@ -76,6 +94,22 @@ def tests(tier: str, expression: str) -> Tally:
         return tallied(report, code, may_be_empty=bool(expression))
 
 
+def clustered(tier: str, expression: str) -> Tally:
+    """One run of pytest, with the cluster that it needs; what cannot run here is told by name."""
+    if tier not in CLUSTERS:
+        return tests(tier, expression)
+    begun = time.monotonic()
+    try:
+        with cluster.running(node=CLUSTERS[tier]):
+            print(f"the cluster stands after {time.monotonic() - begun:.0f} s", flush=True)
+            return tests(tier, expression)
+    except cluster.LackingError as lacking:
+        return Tally(skipped=(f"the tier {tier}: {lacking}",))
+    except cluster.ClusterError as fault:
+        print(f"the cluster does not come up: {fault}", flush=True)
+        return Tally(failed=1)
+
+
 def tallied(report: Path, code: int, *, may_be_empty: bool) -> Tally:
     """Sum up a junit report. A run that died, or that found no test to run, has failed."""
     if code == NOTHING_COLLECTED and may_be_empty:
@@ -104,7 +138,7 @@ def run(tier: str, expression: str) -> Tally:
     begun = time.monotonic()
     if tier == "e2e":
         tools.provide_prometheus()
-    tally = checks() if tier == "checks" else tests(tier, expression)
+    tally = checks() if tier == "checks" else clustered(tier, expression)
     took = time.monotonic() - begun
     print(f"=== {tier}: {tally.passed} passed, {tally.failed} failed, {took:.1f} s", flush=True)
     return tally
@@ -136,11 +170,13 @@ def stoppable() -> Iterator[None]:
 def main(arguments: Sequence[str], runner: Callable[[str, str], Tally] = run) -> int:
     """Run the tiers named (all when none is); the exit code."""
     parser = argparse.ArgumentParser(prog="python -m tests.run", description=__doc__.split("\n", 1)[0])
-    parser.add_argument("tiers", nargs="*", metavar="TIER", help=f"of {', '.join(TIERS)}; default: all")
+    every = (*TIERS, *ASKED_FOR)
+    told = f"of {', '.join(every)}; default: {', '.join(TIERS)}"
+    parser.add_argument("tiers", nargs="*", metavar="TIER", help=told)
     parser.add_argument("-k", dest="expression", default="", help="only tests that match, as in pytest")
     chosen = parser.parse_args(arguments)
-    if unknown := set(chosen.tiers) - set(TIERS):
-        parser.error(f"no such tier: {', '.join(sorted(unknown))}; there are {', '.join(TIERS)}")
+    if unknown := set(chosen.tiers) - set(every):
+        parser.error(f"no such tier: {', '.join(sorted(unknown))}; there are {', '.join(every)}")
     tally = Tally()
     with stoppable():
         for tier in chosen.tiers or TIERS:
@@ -148,6 +184,8 @@ def main(arguments: Sequence[str], runner: Callable[[str, str], Tally] = run) ->
     in_ci = os.environ.get("CI", "").lower() == "true"
     for name in tally.skipped:
         print(f"SKIPPED{', which fails in CI' if in_ci else ''}: {name}")
+    if not chosen.tiers:
+        print(f"not run, only when named: {', '.join(ASKED_FOR)} (python -m tests.run TIER)")
     final = judged(tally, in_ci=in_ci)
     print(f"{final.passed} passed, {final.failed} failed")
     return 1 if final.failed or not final.passed else 0

@@ -1,0 +1,3 @@
+module canary.test/pause
+
+go 1.24

@@ -1,0 +1,58 @@
+"""Debian's programs that a node needs."""
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+from tests.cluster.faults import ClusterError, LackingError
+
+PROGRAMS = {
+    "containerd": "containerd",
+    "runc": "runc",
+    "/usr/lib/cni/bridge": "containernetworking-plugins",
+    "iptables": "iptables",
+    "conntrack": "conntrack",
+    "ipset": "ipset",
+    "ip": "iproute2",
+    "unshare": "util-linux",
+    "buildah": "buildah",
+    "debootstrap": "debootstrap",
+    "/usr/share/keyrings/debian-archive-keyring.gpg": "debian-archive-keyring",
+}
+"""What is needed, and the package that brings it. A path is looked for as it is."""
+
+
+def provide() -> None:
+    """Install what is missing.
+
+    Only that, and nothing is removed for it: whoever has Docker keeps their containerd.
+
+    Raises:
+        LackingError: this is no root's or no Debian's machine, and something is missing.
+        ClusterError: apt has failed.
+    """
+    missing = sorted({package for program, package in PROGRAMS.items() if not _is_there(program)})
+    if os.geteuid() != 0:
+        raise LackingError("a node needs root: it makes bridges, mounts and namespaces")
+    if not missing:
+        return
+    if shutil.which("apt-get") is None:
+        raise LackingError(f"a node needs {', '.join(missing)}, and there is no apt-get to install them")
+    print(f"a node needs {', '.join(missing)}: installing Debian's packages", flush=True)
+    install = ["apt-get", "install", "-y", "--no-install-recommends", "--no-remove", *missing]
+    if (words := _failure(install)) and (_failure(["apt-get", "update"]) or (words := _failure(install))):
+        raise ClusterError(f"{' '.join(install)}:\n{words}")
+
+
+def _is_there(program: str) -> bool:
+    return Path(program).exists() if program.startswith("/") else shutil.which(program) is not None
+
+
+def _failure(command: list[str]) -> str:
+    """Run it; what it said if it failed, else nothing."""
+    environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
+    done = subprocess.run(
+        command, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+    )
+    return f"{done.stdout[-1000:]}{done.stderr[-1000:]}" if done.returncode else ""
