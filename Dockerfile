@@ -4,13 +4,18 @@ FROM ${BASE} AS build
 WORKDIR /src
 COPY requirements.lock requirements-dev.lock ./
 RUN python3 -m venv /opt/canary && python3 -m venv /opt/build \
- && /opt/canary/bin/python -m pip install --no-cache-dir --require-hashes -r requirements.lock \
- && /opt/build/bin/python -m pip install --no-cache-dir --require-hashes -r requirements-dev.lock
+ && /opt/canary/bin/python -m pip install --no-cache-dir --no-compile --require-hashes -r requirements.lock \
+ && /opt/build/bin/python -m pip install --no-cache-dir --no-compile --require-hashes -r requirements-dev.lock
 COPY pyproject.toml README.md LICENSE CHANGELOG.md ./
 COPY canary canary
 COPY analysis analysis
+# Tests of the libraries and pip go; bytecode is made of what a driver imports, and of nothing else: the root
+# is read-only where it runs.
 RUN /opt/build/bin/python -m pip wheel --no-deps --no-build-isolation --wheel-dir /dist . \
- && /opt/canary/bin/python -m pip install --no-cache-dir --no-deps /dist/*.whl
+ && /opt/canary/bin/python -m pip install --no-cache-dir --no-compile --no-deps /dist/*.whl \
+ && /opt/canary/bin/python -m pip uninstall --yes pip setuptools \
+ && find /opt/canary -type d \( -name tests -o -name test -o -name __pycache__ \) -prune -exec rm -rf {} + \
+ && /opt/canary/bin/python -c "import canary.cli.app, canary.kube.workloads, canary.loop, canary.metrics.prometheus"
 
 FROM ${BASE}
 COPY --from=build /opt/canary /opt/canary

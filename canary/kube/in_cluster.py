@@ -166,16 +166,18 @@ class Follower:
             seen = pod_of(one, "", self._clock.now())
             if seen.trouble is None:
                 continue
-            self._say(f"pod {seen.name}: {seen.trouble}")
+            self._say(f"pod {seen.name}: {seen.trouble}", counting=True)
             if found is None and self._clock.monotonic() - self._since > STUCK_S:
                 raise InvalidError(
                     f"the Job {self._started.name} cannot start: {seen.trouble}; nothing was touched",
                     remedy="Mend it and start again: the Job is then made anew if you delete it.",
                 )
 
-    def _say(self, text: str) -> None:
-        if text not in self._told:
-            self._told.add(text)
+    def _say(self, text: str, *, counting: bool = False) -> None:
+        """Say it once; what is `counting` seconds is the same whatever its numbers are."""
+        words = "".join(letter for letter in text if not letter.isdigit()) if counting else text
+        if words not in self._told:
+            self._told.add(words)
             self._reporter.note(text)
 
 

@@ -56,9 +56,8 @@ def parse_options(argv: Sequence[str]) -> ServiceOptions:
         prog="python -m canary.local.demo.service", description="One process of the demo shop."
     )
     parser.add_argument("--version", required=True, help="the version it says it is, for instance v1.0.0")
-    parser.add_argument(
-        "--port", required=True, type=int, help="TCP port to listen on, on the loopback address"
-    )
+    parser.add_argument("--port", required=True, type=int, help="TCP port to listen on")
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on; 0.0.0.0 in a container")
     parser.add_argument("--fault", help=f"this process's fault: {', '.join(Kind)}; crash:12, load:150 ...")
     parser.add_argument("--faults", default="", help="which versions are bad: v1.1.0=errors,v1.1.2=latency")
     parser.add_argument("--seed", type=int, help="makes latencies and errors repeatable")
@@ -73,7 +72,9 @@ def parse_options(argv: Sequence[str]) -> ServiceOptions:
         parser.error("fault load needs --shared FOLDER, in which the processes tell each other their rates")
     if not 0 < given.port < 65536:
         parser.error(f"--port {given.port} is no port; wanted 1 to 65535")
-    return ServiceOptions(given.version, given.port, fault=fault, seed=given.seed, shared=given.shared)
+    return ServiceOptions(
+        given.version, given.port, given.host, fault=fault, seed=given.seed, shared=given.shared
+    )
 
 
 class Service:
