@@ -240,6 +240,10 @@ class Replica:
         if self._ready_since is None and self._port_tries < PORT_TRIES and _IN_USE.search(words):
             self._port_tries += 1
             return 0.0
+        if self._ready_since is None and self._unsaved:
+            # It may have ended of the same full disk as it began: no fault of the version, and no crash.
+            self._crashes, self.state.pid, self.state.created = 0, None, None
+            return self._back_off()
         self._ready_since = None
         self.state.restarts += 1
         # Or a supervisor that takes over just now would count this end once more.
