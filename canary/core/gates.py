@@ -116,25 +116,29 @@ def _trouble(release: Release, pods: list[Pod]) -> Stop | None:
 def another_image(release: Release, seen: Observation, assessed: Assessed) -> Stop | None:
     """A tag was moved to another image: what runs, or is about to, is not what was judged."""
     workload = _on_trial(release, seen)
-    judged = set(release.images)
-    if workload is None or not judged:
+    if workload is None or not release.images:
         return None
-    running = {pod.image for pod in workload.pods if pod.image and pod.revision == release.canary.hash}
-    # A runtime names an image by its manifest or by its content: only like can be told from like.
-    kinds = {_kind(image) for image in judged}
-    strange = {image for image in running - judged if _kind(image) in kinds}
-    if not strange and len(judged) == len(kinds):
+    running = [pod.image for pod in workload.pods if pod.image and pod.revision == release.canary.hash]
+    judged = {_kind(image) for image in release.images}
+    known: dict[str, set[str]] = {kind: set() for kind in judged}
+    for image in (*release.images, *running):
+        if _kind(image) in known:
+            known[_kind(image)].add(image.rpartition("@")[2])
+    several = next((digests for digests in known.values() if len(digests) > 1), None)
+    if several is None:
         return None
-    told = ", ".join(sorted(strange or judged))
     return Stop(
         Outcome.OTHER_IMAGE,
-        f"{release.version} is not one image: {told} beside {', '.join(sorted(judged - strange))}; "
+        f"{release.version} is not one image: {' beside '.join(sorted(several))}; "
         "the tag was moved during the release. Release a digest, or a tag that never moves",
     )
 
 
 def _kind(image: str) -> str:
-    """How an image is named: by its repository's manifest, or by its content."""
+    """What its digest is of: the manifest, which any mirror serves under its own name, or the content.
+
+    A runtime tells the one or the other: only like can be told from like.
+    """
     return "manifest" if "@" in image else "content"
 
 

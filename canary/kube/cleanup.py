@@ -6,12 +6,12 @@ from canary.errors import MissingError
 from canary.kube import objects
 from canary.kube.session import Json, Session
 
-COLLECTIONS = (("apps/v1", "deployments"), ("v1", "configmaps"))
+COLLECTIONS = (("batch/v1", "jobs"), ("apps/v1", "deployments"), ("v1", "configmaps"))
 LEASE = ("coordination.k8s.io/v1", "leases")
 
 
 def cleanup(session: Session, target: str) -> tuple[str, ...]:
-    """Delete the canary, the record, the ledger and the lease of a target that no release is running on.
+    """Delete Jobs, canary, record, ledger and lease of a target that no release is running on.
 
     Returns:
         What was deleted, as `kind/name`, in order; empty when there was nothing.

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
 
 from canary.core.release import Release
 from canary.errors import CanaryError, ConflictError, Exit, InvalidError, MissingError, TransientError
@@ -18,8 +17,8 @@ PODS = ("v1", "pods")
 GONE_S = 30.0
 STUCK_S = 60.0
 """A pod of the Job that cannot start is given up after this long, when it has begun nothing."""
-LATE_S = 10.0
-"""How long after its end a Job's record may still be on its way to us."""
+LATE_S = 3.0
+"""So long after the end of a Job what its driver wrote last may still be on its way to us."""
 POLL_S = 0.5
 
 
@@ -142,14 +141,14 @@ class Follower:
         if over is None:
             self._look_at(pods, found)
             return None
-        self._over_since = self._over_since or self._clock.monotonic()
-        if self._clock.monotonic() - self._over_since < LATE_S and found is None and over != "Complete":
-            words = _words(pods)
-            if words is None:
-                return None
-        return (self._without_record(over, pods, found),)
+        now = self._clock.monotonic()
+        self._over_since = now if self._over_since is None else self._over_since
+        if now - self._over_since < LATE_S:
+            return None
+        return (self._unsettled(over, pods, found),)
 
-    def _without_record(self, over: str, pods: Mapping[str, Json], found: Recorded | None) -> Recorded | None:
+    def _unsettled(self, over: str, pods: Mapping[str, Json], found: Recorded | None) -> Recorded | None:
+        """The Job is over and its release is not settled, or was never begun: what that means."""
         words = _words(pods)
         if found is not None:
             if words is not None and words[0] == Exit.NO_CONCLUSION:
@@ -170,7 +169,7 @@ class Follower:
             if found is None and self._clock.monotonic() - self._since > STUCK_S:
                 raise InvalidError(
                     f"the Job {self._started.name} cannot start: {seen.trouble}; nothing was touched",
-                    remedy="Mend it and start again: the Job is then made anew if you delete it.",
+                    remedy=f"Mend it, then `kubectl delete job {self._started.name}` and start again.",
                 )
 
     def _say(self, text: str, *, counting: bool = False) -> None:
@@ -188,7 +187,7 @@ def _words(pods: Mapping[str, Json]) -> tuple[int, str] | None:
 
 
 def _stands(release: Release) -> str:
-    where: Any = release.phase.value.replace("_", " ")
+    where = release.phase.value.replace("_", " ")
     if release.phase.value == "progressing":
         steps = release.strategy.steps
         where = f"step {release.step + 1}/{len(steps)}, {steps[release.step]:g} % asked, {release.stage}"

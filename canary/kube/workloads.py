@@ -2,7 +2,7 @@
 
 import copy
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from canary.config.settings import KubernetesTarget
@@ -61,7 +61,7 @@ class KubeWorkloads:
         self._sets: Mirror | None = None
         self._pods: Mirror | None = None
         self._ready_before: dict[str, bool] = {}
-        self._last: tuple[frozenset[str], int] | None = None
+        self._counted_on: frozenset[str] | None = None
 
     def observe(self) -> World | None:
         """Both workloads as they are now; None when the Deployment does not exist.
@@ -77,7 +77,7 @@ class KubeWorkloads:
         stable = self._workload(seen.target, seen)
         canary = self._workload(seen.canary, seen) if seen.canary is not None else None
         ready = {pod.uid for one in (stable, canary) if one is not None for pod in one.pods if pod.ready}
-        self._last = (frozenset(ready), stable.replicas)
+        self._counted_on = frozenset(ready)
         return World(stable, canary, surge, unavailable)
 
     def apply(self, action: Action, *, within_s: float) -> None:
@@ -207,7 +207,7 @@ class KubeWorkloads:
         # What was seen ready by this process was, whatever the conditions still tell.
         before = self._ready_before.get(pod.uid, False) or pod.was_ready
         self._ready_before[pod.uid] = before
-        return pod if before == pod.was_ready else _was_ready(pod)
+        return replace(pod, was_ready=before)
 
     def _document(self, arm: Arm) -> Json:
         deployments = self._deployments.objects()
@@ -249,7 +249,7 @@ class KubeWorkloads:
         Raises:
             ConflictError: not all of them are; look again.
         """
-        if self._pods is None or self._last is None:
+        if self._pods is None or self._counted_on is None:
             raise ConflictError("nothing was observed before acting")
         live = self._pods.list_live(within_s)
         ready = {
@@ -257,7 +257,7 @@ class KubeWorkloads:
             for one in live.values()
             if alive(one) and pod_of(one, "", self._now()).ready
         }
-        if gone := self._last[0] - ready:
+        if gone := self._counted_on - ready:
             raise ConflictError(f"{len(gone)} pods that were ready are not any more; looking again")
 
     def _remove(self, within_s: float) -> None:
@@ -310,10 +310,6 @@ class KubeWorkloads:
             raise
 
 
-def _was_ready(pod: Pod) -> Pod:
-    return Pod(**{**vars(pod), "was_ready": True})
-
-
 def _observed(document: Json) -> bool:
     status: dict[str, Any] = document.get("status", {})
     return int(status.get("observedGeneration", 0)) >= int(document["metadata"].get("generation", 0))
@@ -348,11 +344,3 @@ def _check(seen: _Seen) -> None:
         )
     if seen.canary is not None:
         _is_ours(seen.canary)
-
-
-def missing(target: KubernetesTarget, session: Session) -> MissingError:
-    """There is no such Deployment, and where it was looked for."""
-    return MissingError(
-        f"there is no Deployment {target.deployment} in namespace {session.namespace} at {session.server}",
-        remedy="Look with `kubectl get deployments -A`; name another namespace with -n.",
-    )
