@@ -1,18 +1,16 @@
 """Killed before or after anything it does, a driver that is started again comes to the same end."""
 
 import signal
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from queue import Empty, SimpleQueue
 
 import pytest
 
 from canary.core.ledger import verify
 from tests.e2e.place import Floor, Place, Ran, serving
+from tests.side_by_side import side_by_side
 
 pytestmark = pytest.mark.e2e
 
@@ -104,28 +102,3 @@ def run(place: Place, effect: str, when: str, version: str) -> Run:
         faults.append("a fault of the program")
     said = f"; it said: {last.text}" if faults else ""
     return Run(first, end, tuple(fault + said for fault in faults))
-
-
-Job = Callable[[Place], list[str]]
-
-
-def side_by_side(places: list[Place], jobs: list[Job]) -> list[str]:
-    """Do each job at whichever place is free; what went wrong in all."""
-    waiting: SimpleQueue[Job] = SimpleQueue()
-    for job in jobs:
-        waiting.put(job)
-
-    def work(place: Place) -> list[str]:
-        faulty = []
-        while True:
-            try:
-                faulty += waiting.get_nowait()(place)
-            except Empty:
-                return faulty
-            except AssertionError as stuck:
-                # Its driver goes on: this place is of no use any more.
-                return [*faulty, str(stuck)]
-
-    with ThreadPoolExecutor(len(places)) as threads:
-        faulty = [fault for found in threads.map(work, places) for fault in found]
-    return faulty + [f"{waiting.qsize()} moments were not tried"] * (not waiting.empty())

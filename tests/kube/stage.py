@@ -1,9 +1,7 @@
 """A target in a namespace of its own, with scripted metrics, and the real `canary` command for it."""
 
 import json
-import os
 import subprocess
-import sys
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -15,26 +13,17 @@ from canary.core.release import Release
 from canary.kube.pods import alive, pod_of
 from canary.kube.records import KubeRecords, Shelf
 from canary.kube.session import Json, Session
+from tests.command import Ran, begun, ended
 from tests.kube.documents import a_deployment
 from tests.kube.live import Place, a_target, wait_for
 from tests.kube.scripted import ScriptedPrometheus, Traffic, scripted
 
-ROOT = Path(__file__).parents[2]
 SHORT: Json = {
     "steps": [25, 50],
     "hold": {"min": "2s", "max": "60s"},
     "deadline": "2m",
     "interval": "1s",
 }
-
-
-@dataclass(frozen=True)
-class Ran:
-    """What a command said, and its exit code."""
-
-    code: int
-    out: str
-    text: str
 
 
 @dataclass
@@ -101,25 +90,11 @@ class Stage:
     def file(self) -> Path:
         return self.folder / "canary.yaml"
 
-    def begin(self, *arguments: str) -> subprocess.Popen[str]:
-        return subprocess.Popen(
-            [sys.executable, "-m", "canary", *arguments],
-            cwd=self.folder,
-            env={**os.environ, **self.environment, "PYTHONPATH": str(ROOT)},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
+    def begin(self, *arguments: str) -> "subprocess.Popen[str]":
+        return begun(self.folder, self.environment, *arguments)
 
     def ended(self, process: "subprocess.Popen[str]", patience_s: float = 150.0) -> Ran:
-        try:
-            out, text = process.communicate(timeout=patience_s)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            out, text = process.communicate()
-            raise AssertionError(f"it does not end; it said: {text[-3000:]}") from None
-        assert "Traceback" not in text, text
-        return Ran(process.returncode, out, text)
+        return ended(process, patience_s)
 
     def run(self, *arguments: str) -> Ran:
         return self.ended(self.begin(*arguments))

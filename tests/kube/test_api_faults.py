@@ -11,10 +11,11 @@ import pytest
 
 from canary.core.ledger import verify
 from canary.kube.session import Json
+from tests.command import Ran
 from tests.kube.live import Place, wait_for
 from tests.kube.proxy import Answer, Asked, Delay, Fault, Hold, Lose, Proxy
 from tests.kube.scripted import Traffic
-from tests.kube.stage import Floor, Ran, Stage, a_stage
+from tests.kube.stage import Floor, Stage, a_stage
 
 pytestmark = pytest.mark.control_plane
 

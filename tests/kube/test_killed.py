@@ -7,22 +7,22 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from queue import Empty, SimpleQueue
 
 import pytest
 
 from canary.core.ledger import verify
 from canary.kube.cleanup import cleanup
 from canary.kube.records import KubeLedger, Shelf
+from tests.command import ROOT, Ran
 from tests.kube.live import a_namespace, wait_for
 from tests.kube.proxy import Hold, Proxy
 from tests.kube.scripted import Traffic
-from tests.kube.stage import ROOT, Floor, Ran, Stage, a_stage
+from tests.kube.stage import Floor, Stage, a_stage
+from tests.side_by_side import side_by_side
 
 pytestmark = pytest.mark.control_plane
 
@@ -223,28 +223,3 @@ def run(place: Hurried, moment: Moment, version: str) -> Run:
     said = f"; it said: {last.text}" if faults else ""
     end = place.end(last.code, version)
     return Run(first.code == -signal.SIGKILL, end, tuple(fault + said for fault in faults))
-
-
-Job = Callable[[Hurried], list[str]]
-
-
-def side_by_side(places: list[Hurried], jobs: list[Job]) -> list[str]:
-    """Do each job at whichever place is free; what went wrong in all."""
-    waiting: SimpleQueue[Job] = SimpleQueue()
-    for job in jobs:
-        waiting.put(job)
-
-    def work(place: Hurried) -> list[str]:
-        faulty = []
-        while True:
-            try:
-                faulty += waiting.get_nowait()(place)
-            except Empty:
-                return faulty
-            except AssertionError as stuck:
-                # Its driver goes on: this place is of no use any more.
-                return [*faulty, str(stuck)]
-
-    with ThreadPoolExecutor(len(places)) as threads:
-        faulty = [fault for found in threads.map(work, places) for fault in found]
-    return faulty + [f"{waiting.qsize()} moments were not tried"] * (not waiting.empty())

@@ -141,3 +141,35 @@ def test_with_a_full_disk_the_service_goes_on_and_all_is_well_when_there_is_room
         assert sum(pod.restarts for pod in running.settled().stable.pods) == 1
         since = time.time()
         wait_for(lambda: any(one.at > since for one in read(running, metrics).samples), "scraped again")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="sets the limit of a running process")
+def test_a_replica_that_ends_as_it_starts_on_a_full_disk_has_not_crashed(tmp_path: Path) -> None:
+    with up(a_service(tmp_path)) as running:
+        running.settled()
+        running.workloads.apply(running.canary("deaf", 1), within_s=5.0)
+        wait_for(lambda: deaf(running) or None, "the canary was started")
+        assert running.process is not None
+        supervisor = psutil.Process(running.process.pid)
+        before = supervisor.rlimit(psutil.RLIMIT_FSIZE)
+        supervisor.rlimit(psutil.RLIMIT_FSIZE, (0, before[1]))
+        ended = set[int]()
+        while len(ended) < 4:
+            for pid in wait_for(lambda: deaf(running) - ended or None, "it is started again"):
+                os.kill(pid, signal.SIGKILL)
+                ended.add(pid)
+        wait_for(lambda: deaf(running) - ended or None, "it is started once more")
+        supervisor.rlimit(psutil.RLIMIT_FSIZE, before)
+        canary = wait_for(lambda: running.world().canary, "it is seen again")
+        # The first end may have come before the supervisor knew that the disk was full.
+        assert [(pod.restarts <= 1, pod.trouble) for pod in canary.pods] == [(True, None)]
+
+
+def deaf(running: Up) -> set[int]:
+    """Processes of the canary that does not listen."""
+    found = set()
+    for one in running.processes():
+        with suppress(psutil.Error):
+            if "deaf" in psutil.Process(one.pid).cmdline():
+                found.add(one.pid)
+    return found

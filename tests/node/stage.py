@@ -19,13 +19,14 @@ from canary.kube.session import Json, Session
 from canary.local.demo.tally import Summary, read_summary
 from tests.cluster import Cluster, images, node
 from tests.cluster.place import REAL
+from tests.command import ROOT, Ran, begun, ended
 from tests.kube.live import Place, a_namespace, a_target, wait_for
-from tests.kube.stage import ROOT, Ran
 
 HERE = Path(__file__).parent
 CONTROLLER = "localhost/canary:test"
 VERSIONS = ("good", "better", "errors", "slow", "crash", "broken")
 RPS = 120
+PATIENCE_S = 300.0
 
 
 def provide_images() -> None:
@@ -127,18 +128,10 @@ class Shop:
         (self.folder / "canary.yaml").write_text(json.dumps({**document, **changes}))
 
     def begin(self, *arguments: str) -> "subprocess.Popen[str]":
-        return subprocess.Popen(
-            [sys.executable, "-m", "canary", *arguments],
-            cwd=self.folder,
-            env={**os.environ, "KUBECONFIG": str(self.place.kubeconfig), "PYTHONPATH": str(ROOT)},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
+        return begun(self.folder, {"KUBECONFIG": str(self.place.kubeconfig)}, *arguments)
 
-    def run(self, *arguments: str, patience_s: float = 300.0) -> Ran:
-        process = self.begin(*arguments)
-        return ended(process, patience_s)
+    def run(self, *arguments: str, patience_s: float = PATIENCE_S) -> Ran:
+        return ended(self.begin(*arguments), patience_s)
 
     def books(self) -> Summary:
         found = read_summary(self.live)
@@ -159,17 +152,6 @@ class Shop:
         assert found is not None
         ready = found["status"].get("readyReplicas", 0), found["status"].get("replicas", 0)
         return ready == (replicas, replicas) and self.deployment("shop-canary") is None
-
-
-def ended(process: "subprocess.Popen[str]", patience_s: float = 300.0) -> Ran:
-    try:
-        out, text = process.communicate(timeout=patience_s)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        out, text = process.communicate()
-        raise AssertionError(f"it does not end; it said: {text[-3000:]}") from None
-    assert "Traceback" not in text, text
-    return Ran(process.returncode, out, text)
 
 
 @contextmanager

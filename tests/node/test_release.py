@@ -5,9 +5,10 @@ from pathlib import Path
 import pytest
 
 from tests.cluster import Cluster
+from tests.command import ended
 from tests.kube.live import wait_for
 from tests.kube.stage import Floor
-from tests.node.stage import a_running_shop, ended
+from tests.node.stage import PATIENCE_S, a_running_shop
 
 pytestmark = pytest.mark.node
 
@@ -90,7 +91,7 @@ def test_a_release_as_a_job_goes_on_without_who_started_it_and_tells_its_code(
         first = shop.begin("start", "errors", "--in-cluster")
         wait_for(lambda: shop.deployment("shop-canary"), "the canary is there", 60.0)
         first.terminate()
-        gone = ended(first)
+        gone = ended(first, PATIENCE_S)
         assert gone.code == 143
         assert "drives on" in gone.text
 

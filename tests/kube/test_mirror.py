@@ -1,0 +1,89 @@
+"""What a copy keeps of lists, writes of ours, and deletions; the server is played by a list."""
+
+from typing import Any
+
+from canary.kube.mirror import Mirror
+from canary.kube.session import Json
+
+
+class Listed:
+    """A session whose only answer is what stands in `items` now; its watches bring nothing and end."""
+
+    def __init__(self) -> None:
+        self.items: list[Json] = []
+        self.version = 10
+        self.lists = 0
+
+    def get(self, path: str, within_s: float = 1.0, **query: Any) -> Json:
+        self.lists += 1
+        return {"metadata": {"resourceVersion": str(self.version)}, "items": self.items}
+
+    def watch(self, *_: object, **__: object) -> "Listed":
+        return self
+
+    def __iter__(self) -> "Listed":
+        return self
+
+    def __next__(self) -> Json:
+        raise StopIteration
+
+    def stop(self) -> None:
+        """Nothing goes on."""
+
+
+def an_item(name: str, version: int) -> Json:
+    return {"metadata": {"name": name, "uid": f"uid-{name}", "resourceVersion": str(version)}}
+
+
+def mirrored(*items: Json) -> tuple[Mirror, Listed]:
+    server = Listed()
+    server.items = list(items)
+    mirror = Mirror(server, "/pods")  # type: ignore[arg-type]
+    mirror.objects()
+    mirror.close()
+    return mirror, server
+
+
+def versions(mirror: Mirror) -> dict[str, str]:
+    return {name: one["metadata"]["resourceVersion"] for name, one in mirror.objects().items()}
+
+
+def test_what_a_live_list_lacks_is_dropped_unless_it_is_newer_than_the_list() -> None:
+    mirror, server = mirrored(an_item("old", 5), an_item("stays", 6))
+    mirror.learn(an_item("made", 12))
+    server.items = [an_item("stays", 9)]
+
+    live = mirror.list_live(1.0)
+
+    assert set(live) == {"stays"}
+    assert versions(mirror) == {"stays": "9", "made": "12"}
+
+
+def test_an_older_state_never_takes_the_place_of_what_the_server_answered_to_a_write() -> None:
+    mirror, server = mirrored(an_item("web", 5))
+    mirror.learn(an_item("web", 12))
+    server.items = [an_item("web", 9)]
+    mirror.refresh()
+
+    assert versions(mirror) == {"web": "12"}
+
+
+def test_what_was_deleted_is_left_out_at_once_and_another_of_its_name_is_not() -> None:
+    mirror, _ = mirrored(an_item("web-canary", 5))
+    mirror.hide("uid-web-canary")
+    assert mirror.objects() == {}
+
+    made = an_item("web-canary", 14)
+    made["metadata"]["uid"] = "another"
+    mirror.learn(made)
+    assert versions(mirror) == {"web-canary": "14"}
+
+
+def test_reading_asks_nobody_until_it_is_to_be_read_anew() -> None:
+    mirror, server = mirrored(an_item("web", 5))
+    before = server.lists
+    mirror.objects()
+    assert server.lists == before
+    mirror.refresh()
+    mirror.objects()
+    assert server.lists == before + 1
