@@ -10,13 +10,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from canary import fit
 from canary.config.settings import Settings
 from canary.core.bookkeeping import with_pods
 from canary.core.observation import World
 from canary.core.release import Outcome, Phase, Release, Request, RequestKind
 from canary.core.revision import Revision
 from canary.core.strategy import Strategy
-from canary.core.weights import plan
 from canary.errors import BusyError, ConflictError, Exit, InvalidError, MissingError, TransientError
 from canary.ports import Recorded, Reporter
 
@@ -87,7 +87,7 @@ def start(
                 return _join(ports, settings, found, options, reporter)
             _clear_the_way(ports, settings, found, version, options, reporter)
             continue
-        stable = _stable(ports, settings)
+        stable = stable_of(ports, settings)
         if stable.version == version:
             reporter.note(f"{version} is already running on {settings.target}; nothing to do")
             return Recorded(_already(settings, stable, ports), "")
@@ -108,7 +108,7 @@ def _check(settings: Settings, options: StartOptions) -> None:
         raise InvalidError(f"--timeout: found {options.timeout_s:g} s, wanted more than 0")
 
 
-def _stable(ports: "Ports", settings: Settings) -> Revision:
+def stable_of(ports: "Ports", settings: Settings) -> Revision:
     """What the target runs now: the revision that is pinned."""
     world = ports.workloads.observe()
     if world is None:
@@ -163,7 +163,7 @@ def _create(
         target=settings.target,
         id=options.release or release_id(settings.target, version, now),
         version=version,
-        strategy=_strategy(settings, options, world),
+        strategy=_strategy(ports, settings, options, world),
         stable=stable,
         canary=ports.workloads.revise(stable, version),
         replicas=world.stable.replicas,
@@ -182,10 +182,19 @@ def _create(
     return ports.records.save(with_pods(release, world), expected=found.version if found else None)
 
 
-def _strategy(settings: Settings, options: StartOptions, world: World) -> Strategy:
-    """The file's strategy with what the command line changes, and steps that come to the same merged."""
-    strategy = settings.strategy
-    planned = plan(strategy.steps, world.stable.replicas, world.surge, world.unavailable, strategy.capacity)
+def _strategy(ports: "Ports", settings: Settings, options: StartOptions, world: World) -> Strategy:
+    """The file's strategy with what the command line changes, and steps that come to the same merged.
+
+    Raises:
+        InvalidError: this target cannot have it, or there is no room for its pods.
+    """
+    strategy = fit.fitted(settings, world)
+    planned = fit.steps(strategy, world)
+    if why := ports.workloads.no_room(fit.most_pods(strategy, world) - len(world.stable.pods)):
+        raise InvalidError(
+            f"{settings.target}: there is no room for a canary: {why}; nothing was touched",
+            remedy="Raise the quota, free some of it, or lower the target's surge.",
+        )
     strategy = replace(strategy, steps=tuple(step.weight for step in planned))
     if options.timeout_s is not None:
         strategy = replace(strategy, deadline_s=options.timeout_s)
@@ -319,82 +328,3 @@ def follow(
                 reporter.note("nobody drives this release; `canary start` with the same version takes over")
             idle = True
         ports.clock.wait(loop.poll_s(ticked.recorded.release))
-
-
-def undo(ports: "Ports", settings: Settings, *, number: int | None, why: str, reporter: Reporter) -> Recorded:
-    """Restore the last good revision, or revision `number`, and prove it.
-
-    While a release runs: that release goes back to the revision it pinned. Otherwise the last settled
-    release tells what was good before it.
-
-    Raises:
-        MissingError: there is nothing to undo, or no such revision.
-    """
-    found = ports.records.load(settings.target)
-    if found is not None and not found.release.settled:
-        if number is not None and number != found.release.stable.number:
-            raise InvalidError(
-                f"{found.release.version} is being released; undo goes back to "
-                f"{found.release.stable.version}",
-                remedy="Run `canary undo` first, then `canary undo --to-revision N`.",
-            )
-        wish = Request(RequestKind.UNDO, ports.actor, ports.clock.now(), why)
-        saved = request(ports, settings, wish, reporter=reporter)
-        return saved if saved.release.settled else follow(ports, settings.target, reporter)
-    stable = _stable(ports, settings)
-    wanted = _wanted(ports, settings, found, stable, number)
-    world = ports.workloads.observe()
-    now = ports.clock.now()
-    release = Release(
-        target=settings.target,
-        id=f"{settings.target}-undo-{time.strftime('%Y%m%dT%H%M%S', time.gmtime(now))}",
-        version=wanted.version,
-        strategy=settings.strategy,
-        stable=wanted,
-        canary=stable,
-        replicas=world.stable.replicas if world else 1,
-        since=now,
-        phase=Phase.ROLLING_BACK,
-        phase_since=now,
-        step_since=now,
-        outcome=Outcome.UNDONE,
-        reason=f"undo by {ports.actor}" + (f": {why}" if why else ""),
-        times={"detected": now, "decided": now},
-        config_hash=settings.digest,
-        ledger_head=found.release.ledger_head if found else "",
-        ledger_length=found.release.ledger_length if found else 0,
-        lease=settings.target,
-        actor=ports.actor,
-    )
-    ports.records.save(release, expected=found.version if found else None)
-    return drive(ports, settings, reporter)
-
-
-def _wanted(
-    ports: "Ports", settings: Settings, found: Recorded | None, stable: Revision, number: int | None
-) -> Revision:
-    """The revision to go back to."""
-    kept = ports.workloads.history()
-    if number is not None:
-        match = [revision for revision in kept if revision.number == number]
-        if not match:
-            have = ", ".join(f"{revision.number} ({revision.version})" for revision in kept)
-            raise MissingError(
-                f"there is no revision {number} of {settings.target}", remedy=f"Kept are: {have}."
-            )
-        wanted = match[0]
-    elif found is not None and found.release.phase is Phase.PROMOTED:
-        wanted = found.release.stable
-    else:
-        last = (
-            f"the last release went back to {stable.version} already" if found else "nothing was released yet"
-        )
-        raise MissingError(
-            f"nothing to undo: {last}", remedy="Name a revision with --to-revision N; see `canary history`."
-        )
-    if wanted.hash == stable.hash:
-        raise MissingError(
-            f"nothing to undo: {settings.target} runs {stable.version} already",
-            remedy="See `canary history` for other revisions.",
-        )
-    return wanted

@@ -127,6 +127,9 @@ class Workloads(Protocol):
             InvalidError: this runtime cannot make such a revision.
         """
 
+    def no_room(self, more: int) -> str:
+        """Why so many pods beyond those there are now would not fit; empty: they do, as far as is known."""
+
     def history(self) -> tuple[Revision, ...]:
         """Kept revisions of the target, oldest first, numbered."""
 

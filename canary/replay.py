@@ -190,6 +190,10 @@ class _Stage:
     def wait(self, seconds: float) -> None:
         raise AssertionError("a replay never waits")
 
+    def no_room(self, more: int) -> str:
+        """Nothing here limits how many pods there are."""
+        return ""
+
     def unproved(self) -> str:
         return ""
 

@@ -7,9 +7,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from canary.conduct import StartOptions, drive, exit_code, follow, request, start, undo
+from canary.conduct import StartOptions, drive, exit_code, follow, request, start
 from canary.config.settings import KubernetesTarget, Runtime, Settings
 from canary.errors import InvalidError
+from canary.restore import undo
 
 if TYPE_CHECKING:
     from canary.clock import SystemClock
@@ -129,10 +130,10 @@ def _kubernetes(settings: Settings, actor: str, clock: "SystemClock") -> "Ports"
     shelf = Shelf(session, settings.target, clock.ring)
     workloads = KubeWorkloads(session, target, settings.image, clock.now, clock.ring)
 
-    def taken() -> None:
+    def taken(since: str | None) -> None:
         # What the last driver wrote a moment before it ended must be seen.
-        shelf.refresh()
-        workloads.refresh()
+        shelf.refresh(since)
+        workloads.refresh(since)
 
     return Ports(
         records=KubeRecords(shelf),

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from itertools import count
 
 from canary.core.actions import Action, Remove, Scale, SetRevision
-from canary.core.observation import Arm, Pod, Workload, World
+from canary.core.observation import Arm, Budget, Pod, Workload, World
 from canary.core.revision import Revision, template_hash
 from canary.core.strategy import MetricKind
 from canary.errors import ConflictError, DeniedError, InvalidError, TransientError
@@ -105,6 +105,7 @@ class FakeCluster:
         unserved: requests that came while no pod was ready.
         out_of_reach, refused: while True, every call raises TransientError, or DeniedError.
         touched: every action applied, in order.
+        scaler, budgets, full: what others ask for; `full`: why there is no room for more pods.
     """
 
     def __init__(
@@ -120,6 +121,8 @@ class FakeCluster:
         self.behaviours = dict(behaviours or {})
         self.rate = rate
         self.surge, self.unavailable = 1, 0
+        self.scaler = self.full = ""
+        self.budgets: tuple[Budget, ...] = ()
         self.pods: list[FakePod] = []
         self.unserved = 0.0
         self.out_of_reach = False
@@ -148,7 +151,8 @@ class FakeCluster:
             return None
         stable = self._seen(Arm.STABLE)
         assert stable is not None
-        return World(stable, self._seen(Arm.CANARY), self.surge, self.unavailable)
+        canary = self._seen(Arm.CANARY)
+        return World(stable, canary, self.surge, self.unavailable, budgets=self.budgets, scaler=self.scaler)
 
     def apply(self, action: Action, *, within_s: float) -> None:
         self._reach()
@@ -170,6 +174,9 @@ class FakeCluster:
         template = {**base.template, "image": f"web:{version}"}
         return Revision(template_hash(template, base.config), version, template, base.config)
 
+    def no_room(self, more: int) -> str:
+        return self.full if more > 0 else ""
+
     def unproved(self) -> str:
         return ""
 
@@ -190,6 +197,12 @@ class FakeCluster:
         self.catch_up()
         stable = self._workloads[Arm.STABLE]
         stable.revision = self.revise(stable.revision, version)
+        self._settle()
+
+    def an_autoscaler_sets(self, replicas: int) -> None:
+        """Whoever owns the target's size changes it."""
+        self.catch_up()
+        self._workloads[Arm.STABLE].replicas = replicas
         self._settle()
 
     def someone_else_deletes_the_target(self) -> None:

@@ -309,6 +309,10 @@ class _CutWorkloads:
         self.cut.alive()
         return self.inner.history()
 
+    def no_room(self, more: int) -> str:
+        self.cut.alive()
+        return self.inner.no_room(more)
+
     def unproved(self) -> str:
         self.cut.alive()
         return self.inner.unproved()

@@ -97,4 +97,6 @@ def _arguments(options: StartOptions, asked: Asked) -> tuple[str, ...]:
         ("--skip-analysis", options.skip_analysis),
     ):
         given += [flag] if is_set else []
+    if asked.promote is not None:
+        given += ["--promote", str(asked.promote)]
     return (*given, "--reason", options.reason) if options.reason else tuple(given)

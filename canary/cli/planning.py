@@ -3,12 +3,12 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from canary import fit
 from canary.cli.forecast import forecast
 from canary.cli.session import Session
 from canary.core.observation import World
-from canary.core.strategy import Strategy
+from canary.core.strategy import Capacity, Promote, Strategy
 from canary.core.weights import PlannedStep, limits
-from canary.core.weights import plan as planned
 from canary.errors import MissingError
 from canary.view import words
 
@@ -28,9 +28,10 @@ def plan_document(session: Session, version: str | None) -> dict[str, Any]:
             f"there is no {session.target} to release to",
             remedy=session.settings.if_missing,
         )
-    strategy = session.settings.strategy
+    strategy = fit.fitted(session.settings, world)
     size = world.stable.replicas
-    steps = planned(strategy.steps, size, world.surge, world.unavailable, strategy.capacity)
+    steps = fit.steps(strategy, world)
+    most = fit.most_pods(strategy, world)
     return {
         "target": session.target,
         "version": version,
@@ -39,6 +40,10 @@ def plan_document(session: Session, version: str | None) -> dict[str, Any]:
         "replicas": size,
         "surge": world.surge,
         "unavailable": world.unavailable,
+        "capacity": str(strategy.capacity),
+        "most_pods": most,
+        "no_room": session.ports.workloads.no_room(most - len(world.stable.pods)),
+        "others": _others(world, steps),
         "steps": [_step(step) for step in steps],
         "hold_min_s": strategy.hold_min_s,
         "hold_max_s": strategy.hold_max_s,
@@ -49,9 +54,33 @@ def plan_document(session: Session, version: str | None) -> dict[str, Any]:
         "false_promotion_rate": strategy.false_promotion_rate,
         "metrics": _metrics(strategy),
         "forecast": forecast(session, world, steps[-1].share),
+        "promote": str(strategy.promote),
         "rollback": _rollback(session, world, steps, strategy),
-        "touches": _touches(session, world),
+        "touches": _touches(session, world, strategy),
     }
+
+
+def warning(session: Session) -> str:
+    """That promotion is not expected by the deadline at today's traffic; empty when it is, or not known."""
+    world = session.ports.workloads.observe()
+    if world is None:
+        return ""
+    share = fit.steps(fit.fitted(session.settings, world), world)[-1].share
+    return str(forecast(session, world, share)["warning"])
+
+
+def _others(world: World, steps: Sequence[PlannedStep]) -> list[str]:
+    """What others ask of the target, and what that means for the release."""
+    size, more = world.stable.replicas, steps[-1].pair.canary
+    found = [
+        f"{budget.name} asks for {budget.demand(size)} ready pods of {size}: kept" for budget in world.budgets
+    ]
+    if world.scaler:
+        found.append(
+            f"{world.scaler}, sets the replicas: canary pods come on top. It counts them as the target's: "
+            f"with {more} of them it may ask for up to {size + more} pods where it asks for {size} now"
+        )
+    return found
 
 
 def _step(step: PlannedStep) -> dict[str, Any]:
@@ -82,7 +111,8 @@ def _rollback(
     session: Session, world: World, steps: Sequence[PlannedStep], strategy: Strategy
 ) -> dict[str, Any]:
     """From the last step, where most canary replicas serve, back to none."""
-    room = limits(world.stable.replicas, world.surge, world.unavailable, strategy.capacity)
+    size = world.stable.replicas
+    room = limits(size, *world.room(size), strategy.capacity, world.demand(size))
     pair = steps[-1].pair
     at_once = min(pair.canary, max(0, pair.total - room.floor))
     service = session.settings.local
@@ -95,14 +125,17 @@ def _rollback(
     }
 
 
-def _touches(session: Session, world: World) -> list[str]:
+def _touches(session: Session, world: World, strategy: Strategy) -> list[str]:
     target = session.target
-    return [
+    found = [
         f"the record and the lease of {target}, and its ledger",
         f"a canary workload of {target}: made, scaled, taken away in the end",
-        f"{target}: the number of its replicas ({world.stable.replicas} again in the end)",
-        f"{target}: its template, only when promoted",
     ]
+    if strategy.capacity is Capacity.REPLACE:
+        found.append(f"{target}: the number of its replicas ({world.stable.replicas} again in the end)")
+    if strategy.promote is Promote.EXTERNAL:
+        return [*found, f"{target} itself is never touched: a good version is for others to put there"]
+    return [*found, f"{target}: its template, only when promoted"]
 
 
 def plan_text(document: Mapping[str, Any]) -> str:
@@ -120,6 +153,10 @@ def plan_text(document: Mapping[str, Any]) -> str:
         asked = words.weight(step["weight"])
         lines.append(f"{number:<6}{asked:>8}{step['canary']:>8}{step['stable']:>8}{share:>9}")
         lines += [f"      {note}" for note in step["note"].split("; ") if note]
+    if document["no_room"]:
+        lines += ["", f"no room:   {document['no_room']}"]
+    if document["others"]:
+        lines += ["", *(f"others:    {told}" for told in document["others"])]
     return "\n".join([*lines, "", *_rules(document), "", "touches:", *_listed(document["touches"])])
 
 

@@ -1,6 +1,7 @@
 """How a release ended, as a document and as text."""
 
-from canary.core.release import Outcome, Release
+from canary.core.release import Outcome, Phase, Release
+from canary.core.strategy import Promote
 from canary.view import words
 from canary.view.snapshot import ending
 
@@ -26,6 +27,8 @@ def result_document(release: Release, exit_code: int) -> dict[str, object]:
         "outcome": str(release.outcome) if release.outcome else None,
         "phase": str(release.phase),
         "release": release.id,
+        "promote": str(release.strategy.promote),
+        "images": list(release.images),
         "started": release.since,
         "times": dict(release.times),
     }
@@ -41,6 +44,9 @@ def result_text(release: Release) -> str:
     lines = [ending(release)]
     if release.reason:
         lines.append(f"because {release.reason}")
+    if release.phase is Phase.PROMOTED and release.strategy.promote is Promote.EXTERNAL:
+        judged = f" ({', '.join(release.images)})" if release.images else ""
+        lines.append(f"set {release.version}{judged} where {release.target} is described")
     if release.times:
         lines.append(times_text(release))
     return "\n".join(lines)

@@ -1,7 +1,7 @@
 """`canary start`: release a version and wait for the verdict."""
 
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,7 +11,8 @@ from canary.cli import options
 from canary.cli.output import Output, emit, json_text, print_line
 from canary.cli.result import result_document, result_text
 from canary.cli.session import Session, conducted, is_live, opened, viewing
-from canary.errors import CanaryError
+from canary.core.strategy import Promote
+from canary.errors import CanaryError, InvalidError
 from canary.ports import Recorded
 
 if TYPE_CHECKING:
@@ -40,6 +41,15 @@ InCluster = Annotated[
 ]
 Detach = Annotated[bool, typer.Option("--detach", help="With --in-cluster: do not follow it.")]
 Release = Annotated[str, typer.Option("--release", help="Its id, as the Job was given it.")]
+PromoteBy = Annotated[
+    Promote | None,
+    typer.Option(
+        "--promote",
+        help="external: end with the verdict, the target is never touched (GitOps).",
+        show_default=False,
+        show_choices=True,
+    ),
+]
 Trace = Annotated[
     Path | None,
     typer.Option("--trace", help="Record the release here, for `canary replay`.", show_default=False),
@@ -55,6 +65,7 @@ class Asked:
     timeout: str | None
     plain: bool
     output: Output
+    promote: Promote | None = None
 
 
 def start(  # noqa: PLR0913 - a command's options are its arguments
@@ -67,6 +78,7 @@ def start(  # noqa: PLR0913 - a command's options are its arguments
     leave: Leave = False,
     skip_analysis: SkipAnalysis = False,
     reason: Reason = "",
+    promote: PromoteBy = None,
     trace: Trace = None,
     in_cluster: InCluster = False,
     detach: Detach = False,
@@ -83,7 +95,7 @@ def start(  # noqa: PLR0913 - a command's options are its arguments
     from canary import wiring
 
     timeout_s = options.seconds(timeout, "--timeout")
-    session = opened(where)
+    session = _opened(where, promote)
     if dry_run:
         from canary.cli.plan import print_plan
 
@@ -100,9 +112,23 @@ def start(  # noqa: PLR0913 - a command's options are its arguments
     if in_cluster or detach:
         from canary.cli.in_cluster import follow_job
 
-        follow_job(session, where, version, asked, Asked(in_cluster, detach, timeout, plain, output))
+        follow_job(session, where, version, asked, Asked(in_cluster, detach, timeout, plain, output, promote))
         return
     _drive(session, version, asked, plain=plain, output=output)
+
+
+def _opened(where: options.Where, promote: Promote | None) -> Session:
+    """The session of a command that starts a release; `promote` as it was asked on the command line."""
+    session = opened(where)
+    if promote is None:
+        return session
+    if session.settings.kubernetes is None and promote is Promote.EXTERNAL:
+        raise InvalidError(
+            f"--promote external is for Kubernetes: {session.target} is a local service, with no other owner",
+            remedy="Leave it out.",
+        )
+    strategy = replace(session.settings.strategy, promote=promote)
+    return replace(session, settings=replace(session.settings, strategy=strategy))
 
 
 def _drive(session: Session, version: str, asked: "StartOptions", *, plain: bool, output: Output) -> None:
@@ -129,6 +155,7 @@ def run(  # noqa: PLR0913 - a command's options are its arguments
     leave: Leave = False,
     skip_analysis: SkipAnalysis = False,
     reason: Reason = "",
+    promote: PromoteBy = None,
     output: options.Out = Output.TEXT,
 ) -> None:
     """Drive one release to its end; what the Job runs.
@@ -140,7 +167,7 @@ def run(  # noqa: PLR0913 - a command's options are its arguments
     """
     from canary import wiring
 
-    session = opened(where)
+    session = _opened(where, promote)
     asked = wiring.StartOptions(
         timeout_s=options.seconds(timeout, "--timeout"),
         supersede=supersede,
@@ -154,13 +181,13 @@ def run(  # noqa: PLR0913 - a command's options are its arguments
 
 def _warning(session: Session) -> str:
     """That promotion is not expected by the deadline at today's traffic; empty when it is, or not known."""
-    from canary.cli.planning import plan_document
+    from canary.cli import planning
 
     try:
         found = session.record()
         if found is not None and not found.release.settled:
             return ""
-        return str(plan_document(session, None)["forecast"]["warning"])
+        return planning.warning(session)
     except CanaryError:
         # Whatever is wrong, `start` itself comes upon it next and tells it with its own exit code.
         return ""

@@ -36,6 +36,8 @@ def _runtime(file: File) -> Found:
         )
     if file.controller is not None:
         yield ("controller",), "is for Kubernetes: a local service is driven by the command itself"
+    if file.promote == "external":
+        yield ("promote",), "found external, which is for Kubernetes: a local service has no other owner"
 
 
 def _local(file: File) -> Found:

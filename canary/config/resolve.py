@@ -26,6 +26,7 @@ from canary.core.strategy import (
     Metric,
     MetricKind,
     OnInconclusive,
+    Promote,
     Strategy,
 )
 
@@ -58,6 +59,7 @@ def resolve(path: Path, file: schema.File) -> Settings:
         image=file.image,
         prometheus=_prometheus(source.prometheus, folder) if source is not None else None,
         controller=ControllerSettings(**dict(file.controller)) if file.controller else ControllerSettings(),
+        capacity_asked=file.capacity is not None,
     )
     return replace(settings, digest=digest(settings))
 
@@ -138,7 +140,8 @@ def _strategy(file: schema.File) -> Strategy:
         # The runtime gives a pod up first, and knows why.
         ready_deadline_s=local.ready + READY_SLACK_S if local else file.target.ready,
         probe_rate=1.0 / PROBE_READY_S + 1.0 / local.scrape if local else usual.probe_rate,
-        capacity=Capacity(file.capacity),
+        capacity=Capacity(file.capacity or usual.capacity),
+        promote=Promote(file.promote),
     )
 
 

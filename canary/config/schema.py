@@ -343,8 +343,15 @@ class File(Section):
         "rollback", description="What to do at the deadline when the evidence has not settled the question."
     )
     bake: Duration = Field(0.0, description="How long to watch after the promotion; 0s is not at all.")
-    capacity: Literal["replace", "extra"] = Field(
-        "replace", description="Canary replicas take the place of stable ones, or come on top of them."
+    capacity: Literal["replace", "extra"] | None = Field(
+        None,
+        description="Canary replicas take the place of stable ones, or come on top of them. Left out: "
+        "replace; extra where the target's replicas are not canary's to set.",
+    )
+    promote: Literal["target", "external"] = Field(
+        "target",
+        description="A good version is put on the target, or `external`: canary ends with the verdict, and "
+        "the target is never touched (GitOps).",
     )
     analysis: Analysis = Field(
         Analysis.model_validate({}), description="How the canary is compared with the stable."

@@ -99,6 +99,7 @@ class Settings:
         path: the file. digest: hash of what it resolved to; recorded with each release.
         target: the target's name (of the local service or of the Deployment).
         prometheus: None: the local runtime's own ring, or direct scraping.
+        capacity_asked: the file says how capacity is arranged; else it follows from the target.
     """
 
     path: Path
@@ -111,6 +112,7 @@ class Settings:
     image: str | None = None
     prometheus: PrometheusSource | None = None
     controller: ControllerSettings = field(default_factory=ControllerSettings)
+    capacity_asked: bool = False
 
     @property
     def if_missing(self) -> str:

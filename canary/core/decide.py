@@ -12,7 +12,7 @@ from canary.core.actions import Act, Decision, Move, Wait
 from canary.core.assessed import Assessed, Hold
 from canary.core.observation import Observation, World
 from canary.core.release import Outcome, Pause, Phase, Release, Stage
-from canary.core.strategy import Capacity, OnInconclusive, Shift
+from canary.core.strategy import OnInconclusive, Promote, Shift
 
 BY_ITSELF = "canary"
 """Who paused, when the policy did."""
@@ -117,11 +117,7 @@ def _arrived(world: World, release: Release, goal: weights.Pair) -> bool:
 
 def goal_of(world: World, release: Release) -> weights.Pair:
     """The replicas of the step that the release is in."""
-    strategy = release.strategy
-    size = release.replicas if strategy.capacity is Capacity.REPLACE else max(1, world.stable.replicas)
-    return weights.pair_for(
-        strategy.steps[release.step], size, world.surge, world.unavailable, strategy.capacity
-    )
+    return walk.pair_of(world, release, release.strategy.steps[release.step])
 
 
 def _held_back(release: Release, seen: Observation, assessed: Assessed) -> Decision | None:
@@ -268,12 +264,23 @@ def _concluded(release: Release, seen: Observation, assessed: Assessed) -> bool:
 def _promoting(release: Release, seen: Observation, assessed: Assessed) -> Decision:
     """Walk the new version onto the target; the canary serves until the target can."""
     world = _there(seen)
+    if gates.handed_on(release):
+        return _hand_on(world, release, seen)
     if act := walk.promotion(world, release, _cause(release)):
         return Act(act, f"promote {release.version}")
     if not walk.promoted(world, release):
         return Wait(f"the target is taking over: {world.stable.ready} of {world.stable.replicas} ready")
     if release.strategy.bake_s > 0:
         return Move(release.moved(Phase.BAKING, at=seen.at), f"bake for {release.strategy.bake_s:.0f} s")
+    return _settle_promoted(release, seen)
+
+
+def _hand_on(world: World, release: Release, seen: Observation) -> Decision:
+    """Take the canary away; what it proved is somebody else's to put on the target."""
+    if act := walk.withdrawal(world, release):
+        return Act(act, f"{release.version} is good; the canary goes, the target is not touched")
+    if world.canary is not None:
+        return Wait("the canary is going")
     return _settle_promoted(release, seen)
 
 
@@ -297,6 +304,8 @@ def _settle_promoted(release: Release, seen: Observation) -> Move:
     after = release.moved(
         Phase.PROMOTED, at=seen.at, outcome=Outcome.PROMOTED, times={**release.times, "restored": seen.at}
     )
+    if release.strategy.promote is Promote.EXTERNAL:
+        return Move(after, f"{release.version} is judged good; {release.target} was not touched")
     return Move(after, f"{release.version} is promoted")
 
 
@@ -312,15 +321,25 @@ def _roll_back(release: Release, seen: Observation, assessed: Assessed) -> Decis
     if act := walk.rollback(
         seen.world, release, f"canary: back to {release.stable.version}: {release.reason}"
     ):
-        return Act(act, f"back to {release.stable.version}")
-    if not walk.rolled_back(seen.world, release):
-        return Wait(f"going back: {seen.world.stable.ready} of {seen.world.stable.replicas} ready")
+        return Act(act, f"back to {release.stable.version}{_short_of_room(seen.world)}")
+    stable = seen.world.stable
+    whole = walk.rolled_back(seen.world, release)
+    lacking = seen.unproved if whole else f"{stable.ready} of {stable.replicas} ready"
+    if not whole and stable.trouble:
+        lacking = f"{lacking}: {stable.trouble}"
+    ended = walk.gone_back(seen.world, release)
+    late = seen.at - release.phase_since >= release.strategy.ready_deadline_s
+    if lacking and not (ended and late):
+        return Wait(f"restored, and not yet proved: {lacking}" if whole else f"going back: {lacking}")
     after = release.moved(Phase.ROLLED_BACK, at=seen.at, times={**release.times, "restored": seen.at})
-    if seen.unproved:
-        if seen.at - release.phase_since < release.strategy.ready_deadline_s:
-            return Wait(f"restored, and not yet proved: {seen.unproved}")
-        after = after.with_(reason=f"{release.reason}; restored, but not proved: {seen.unproved}")
-    return Move(after, f"rolled back to {seen.world.stable.revision.version}: {after.reason}")
+    if lacking:
+        after = after.with_(reason=f"{release.reason}; restored, but not proved: {lacking}")
+    return Move(after, f"rolled back to {stable.revision.version}: {after.reason}")
+
+
+def _short_of_room(world: World) -> str:
+    """That the floor cannot be kept, and why, when it cannot."""
+    return f", one pod short: {world.stable.trouble}" if walk.cramped(world) else ""
 
 
 def _untouched(world: World, release: Release) -> bool:

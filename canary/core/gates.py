@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from canary.core.assessed import Assessed
 from canary.core.observation import Observation, Pod, Workload
 from canary.core.release import Outcome, Phase, Release, RequestKind
+from canary.core.strategy import Capacity, Promote
 
 AMBER = 5.0
 """From so much evidence against the canary on, no step is left and a single bad pod is looked for."""
@@ -46,6 +47,8 @@ def overtaken(release: Release, seen: Observation, assessed: Assessed) -> Stop |
     """Somebody else changed the target's template, or took the target away."""
     if seen.world is None:
         return Stop(Outcome.SUPERSEDED, f"the target {release.target} is gone")
+    if handed_on(release):
+        return None
     found = seen.world.stable.revision
     ours = {release.stable.hash}
     if release.phase in (Phase.PROMOTING, Phase.BAKING):
@@ -55,6 +58,21 @@ def overtaken(release: Release, seen: Observation, assessed: Assessed) -> Stop |
     return Stop(
         Outcome.SUPERSEDED,
         f"somebody else set {release.target} to {found.version} ({found.hash}); theirs is left alone",
+    )
+
+
+def handed_on(release: Release) -> bool:
+    """Judged good, and somebody else's to promote: from now on they may change the target."""
+    return release.phase is Phase.PROMOTING and release.strategy.promote is Promote.EXTERNAL
+
+
+def autoscaled(release: Release, seen: Observation, assessed: Assessed) -> Stop | None:
+    """Somebody else sets the target's replicas now, which this release counts on setting."""
+    if seen.world is None or not seen.world.scaler or release.strategy.capacity is not Capacity.REPLACE:
+        return None
+    return Stop(
+        Outcome.SUPERSEDED,
+        f"{seen.world.scaler} sets the replicas of {release.target} now; they are left to it",
     )
 
 
@@ -185,8 +203,8 @@ def bake_failed(release: Release, seen: Observation, assessed: Assessed) -> Stop
 Gate = Callable[[Release, Observation, Assessed], Stop | None]
 
 GATES: dict[Phase, tuple[Gate, ...]] = {
-    Phase.PENDING: (asked, overtaken),
-    Phase.PROGRESSING: (asked, overtaken, cannot_run, another_image, harmful),
+    Phase.PENDING: (asked, overtaken, autoscaled),
+    Phase.PROGRESSING: (asked, overtaken, autoscaled, cannot_run, another_image, harmful),
     Phase.PROMOTING: (asked, overtaken, cannot_run, another_image),
     Phase.BAKING: (asked, overtaken, another_image, bake_failed),
 }

@@ -1,5 +1,6 @@
 """What was seen: the workloads as they are, with the time of seeing. Never recorded, only seen again."""
 
+import math
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -78,12 +79,56 @@ class Workload:
 
 
 @dataclass(frozen=True)
+class Bound:
+    """A number of pods: `count` of them, or `part` (a fraction) of a workload's size where that is given.
+
+    `up`: a part of a pod counts as a whole one.
+    """
+
+    count: int = 0
+    part: float | None = None
+    up: bool = False
+
+    def of(self, size: int) -> int:
+        """Pods, for a workload of `size` pods."""
+        if self.part is None:
+            return self.count
+        # Rounded first: 0.28 of 25 is 7 and a hair.
+        exact = round(self.part * size, 6)
+        return math.ceil(exact) if self.up else math.floor(exact)
+
+
+@dataclass(frozen=True)
+class Budget:
+    """Ready pods that somebody asks for, whoever drives (a PodDisruptionBudget).
+
+    Attributes:
+        name: for people. ready: so many are to be ready. missing: or so many may be missing.
+    """
+
+    name: str
+    ready: Bound | None = None
+    missing: Bound | None = None
+
+    def demand(self, size: int) -> int:
+        """Ready pods asked for, of `size`; 0 when nothing is."""
+        if self.ready is not None:
+            return self.ready.of(size)
+        return max(0, size - self.missing.of(size)) if self.missing is not None else 0
+
+
+@dataclass(frozen=True)
 class World:
     """Both workloads of a target and the room they have.
 
     Attributes:
         stable: the target. canary: None while there is none.
-        surge: pods allowed above `replicas`. unavailable: pods allowed to be missing.
+        surge: pods allowed above `replicas`. unavailable: pods allowed to be missing. Both of the target as
+            it is now, which is what it rolls with by itself.
+        bounds: the same two as they were asked for, where they are parts of a size; see `room`.
+        budgets: what others ask to be ready.
+        scaler: in words who else sets the target's replicas (an autoscaler), or empty. They are not ours
+            to write then.
         others: names of things seen that are neither (a stray writer, a second canary), in words.
     """
 
@@ -92,6 +137,20 @@ class World:
     surge: int = 1
     unavailable: int = 0
     others: tuple[str, ...] = ()
+    bounds: tuple[Bound, Bound] | None = None
+    budgets: tuple[Budget, ...] = ()
+    scaler: str = ""
+
+    def room(self, size: int) -> tuple[int, int]:
+        """Surge and unavailable of a target of `size` pods, however many it is asked for now."""
+        if self.bounds is None:
+            return self.surge, self.unavailable
+        surge, unavailable = (bound.of(size) for bound in self.bounds)
+        return (surge, unavailable) if surge or unavailable else (0, 1)
+
+    def demand(self, size: int) -> int:
+        """Ready pods that the budgets ask for, of `size`."""
+        return max((budget.demand(size) for budget in self.budgets), default=0)
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,13 @@ class Capacity(StrEnum):
     EXTRA = "extra"
 
 
+class Promote(StrEnum):
+    """Who puts a version that is judged good on the target: we, or somebody else (a GitOps tool)."""
+
+    TARGET = "target"
+    EXTERNAL = "external"
+
+
 class Shift(StrEnum):
     """Who moves the traffic: we, by replicas, or somebody else (a recording that is replayed)."""
 
@@ -98,6 +105,7 @@ class Strategy:
         bake_s: how long to watch after the promotion; 0 is not at all.
         ready_deadline_s: pods of the new version that are not ready after this long never will be.
         capacity, shift: how replicas are arranged, and whether it is us who move the traffic.
+        promote: `external` ends with the verdict, and never touches the target.
     """
 
     steps: tuple[float, ...] = (10.0, 25.0, 50.0)
@@ -120,3 +128,4 @@ class Strategy:
     ready_deadline_s: float = 600.0
     capacity: Capacity = Capacity.REPLACE
     shift: Shift = Shift.REPLICAS
+    promote: Promote = Promote.TARGET

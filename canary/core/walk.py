@@ -9,6 +9,7 @@ raising in what is returned: in that order no cut between two actions leaves too
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from canary.core.actions import Action, Remove, Scale, SetRevision
 from canary.core.observation import Arm, Workload, World
@@ -17,9 +18,16 @@ from canary.core.strategy import Capacity
 from canary.core.weights import Limits, Pair, limits, pair_for
 
 
-def limits_of(world: World, release: Release, demand: int = 0) -> Limits:
-    """The room that this release has in this world. `demand`: ready pods a disruption budget asks for."""
-    return limits(_size(world, release), world.surge, world.unavailable, release.strategy.capacity, demand)
+def limits_of(world: World, release: Release) -> Limits:
+    """The room that this release has in this world."""
+    size = _size(world, release)
+    return limits(size, *world.room(size), release.strategy.capacity, world.demand(size))
+
+
+def pair_of(world: World, release: Release, weight: float) -> Pair:
+    """The replicas for a weight (percent) of this release in this world."""
+    size = _size(world, release)
+    return pair_for(weight, size, *world.room(size), release.strategy.capacity, world.demand(size))
 
 
 def towards(world: World, goal: Pair, floor: int, ceiling: int) -> tuple[Scale, ...]:
@@ -104,6 +112,11 @@ def promotion(
     return (SetRevision(Arm.STABLE, release.canary, expected=world.stable.revision.hash, cause=cause),)
 
 
+def withdrawal(world: World, release: Release) -> tuple[Action, ...]:
+    """What can be done now to take the canary away from a target that is not ours to change."""
+    return _handed_over(world, Pair(0, _size(world, release)), limits_of(world, release))
+
+
 def promoted(world: World, release: Release) -> bool:
     """The target runs the new revision, whole, and nothing else is left."""
     return (
@@ -117,10 +130,8 @@ def promoted(world: World, release: Release) -> bool:
 def rolling_pair(world: World, release: Release) -> Pair:
     """The pair in which the target's template is changed: as many old pods as in the last step."""
     size = _size(world, release)
-    last = release.strategy.steps[-1]
-    capacity = release.strategy.capacity
-    pair = pair_for(last, size, world.surge, world.unavailable, capacity)
-    if capacity is Capacity.EXTRA:
+    pair = pair_of(world, release, release.strategy.steps[-1])
+    if release.strategy.capacity is Capacity.EXTRA:
         return pair
     stable = max(1, min(pair.stable, size - 1))
     return Pair(max(1, size - stable), stable)
@@ -143,6 +154,8 @@ def rollback(
         room: other limits than `limits_of`; a floor of 0 takes the canary away whatever it costs.
     """
     room = room or limits_of(world, release)
+    if cramped(world):
+        room = replace(room, floor=max(0, room.floor - 1))
     if not _ours(world, release):
         return _handed_over(world, _end_of_rollback(world, release), room)
     if _may_roll(world, release, room):
@@ -150,14 +163,26 @@ def rollback(
     return towards(world, _room_to_roll(world, release), room.floor, room.ceiling)
 
 
+def cramped(world: World) -> bool:
+    """The stable's pods cannot be made (a quota), so the canary's have to make room for them first.
+
+    The floor cannot be kept then: on the way back one pod fewer is ready for as long as a pod takes.
+    """
+    return world.canary is not None and world.stable.trouble is not None
+
+
+def gone_back(world: World, release: Release) -> bool:
+    """All that can be asked for on the way back is: the canary is gone, the stable is asked for its size."""
+    asked = world.stable.replicas == _end_of_rollback(world, release).stable
+    return world.canary is None and asked and not _ours(world, release)
+
+
 def rolled_back(world: World, release: Release, room: Limits | None = None) -> bool:
     """The canary is gone, and the stable has its size and is up to the floor on one revision.
 
     A target that somebody else has changed is theirs: its pods are not waited for.
     """
-    if world.canary is not None or _ours(world, release):
-        return False
-    if world.stable.replicas != _end_of_rollback(world, release).stable:
+    if not gone_back(world, release):
         return False
     if world.stable.revision.hash != release.stable.hash:
         return True
@@ -199,7 +224,7 @@ def _may_roll(world: World, release: Release, room: Limits) -> bool:
     up = world.canary.ready if world.canary else 0
     certain = min(world.stable.ready, max(0, stable - _unavailable(world)))
     size = _size(world, release)
-    floor = min(room.floor, max(size - _unavailable(world), min(1, up)))
+    floor = min(room.floor, max(size - _may_miss(world, size), min(1, up)))
     return min(up, canary) + certain >= min(floor, up + world.stable.ready)
 
 
@@ -213,7 +238,7 @@ def _room_to_roll(world: World, release: Release) -> Pair:
     if release.strategy.capacity is Capacity.EXTRA:
         return Pair(min(up, size), size)
     # Where the target's own update may take down all its pods, one of the canary's holds the floor.
-    least = int(_unavailable(world) >= size)
+    least = int(_may_miss(world, size) >= size)
     canary = min(up, size - 1, max(least, size - world.stable.ready))
     return Pair(canary, size - canary)
 
@@ -242,8 +267,14 @@ def _observed(world: World) -> bool:
 
 
 def _unavailable(world: World) -> int:
-    """Both bounds zero means 1, see `weights.limits`."""
+    """Of the target's own update, at the size it is asked for now. Both bounds zero means 1."""
     return world.unavailable or int(world.surge == 0)
+
+
+def _may_miss(world: World, size: int) -> int:
+    """Pods that may be missing of a target of `size`. Both bounds zero means 1, see `weights.limits`."""
+    surge, unavailable = world.room(size)
+    return unavailable or int(surge == 0)
 
 
 def _asked(workload: Workload | None) -> int:

@@ -52,7 +52,8 @@ class KubeLease:
         actor: who asks, as people will see it.
         clock: `monotonic` for all that decides, `now` for what people read.
         terms: see `Terms`.
-        taken: called when it was taken, not when it was renewed.
+        taken: called when it was taken, not when it was renewed: with the version of the lease after which
+            nobody acted, empty when nobody ever did, None when that is not known.
     """
 
     def __init__(
@@ -63,7 +64,7 @@ class KubeLease:
         clock: Clock,
         *,
         terms: Terms = USUAL,
-        taken: Callable[[], None] = lambda: None,
+        taken: Callable[[str | None], None] = lambda _: None,
     ) -> None:
         self._session = session
         self._name = name
@@ -76,6 +77,7 @@ class KubeLease:
         self._held: _Held | None = None
         self._number = 0
         self._idle_since: float | None = None
+        self._quiet_since: str | None = None
         self._observed: tuple[Any, float] | None = None
 
     def hold(self) -> Term | None:
@@ -98,6 +100,8 @@ class KubeLease:
         if spec.get("holderIdentity") and not self._expired(found):
             return None
         self._idle_since = seconds(spec.get("renewTime"))
+        # Who gave it up had done all before; of one that vanished nothing is known.
+        self._quiet_since = None if spec.get("holderIdentity") else found["metadata"]["resourceVersion"]
         return self._attempt(found, int(spec.get("leaseTransitions") or 0) + 1)
 
     def confirm(self, term: Term) -> float:
@@ -162,6 +166,7 @@ class KubeLease:
             },
         }
         document = self._document(fresh, 1)
+        self._quiet_since = ""
         try:
             answer = self._session.create(self._path(""), document)
         except ConflictError:
@@ -183,7 +188,8 @@ class KubeLease:
         new = number != self._number
         self._held, self._number = _Held(answer, number, sent, sent + self._term_s), number
         if new:
-            self._taken()
+            self._taken(self._quiet_since)
+            self._quiet_since = None
         return self._term(self._held)
 
     def _term(self, held: _Held) -> Term:

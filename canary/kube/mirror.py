@@ -81,9 +81,16 @@ class Mirror:
                 self._take(item)
         return live
 
-    def refresh(self) -> None:
-        """List anew at the next reading: after a change of driver the copy must not lag."""
-        self._stale = True
+    def refresh(self, since: str | None = None) -> None:
+        """List anew at the next reading: after a change of driver the copy must not lag.
+
+        Args:
+            since: a version of another object, after which nobody wrote: a copy that was listed later is
+                whole. All objects are ordered by one store; where they are not, a write that was decided
+                on an old copy is refused, since it names the version it was decided on.
+        """
+        with self._lock:
+            self._stale = since is None or not (self._version and int(self._version) >= int(since or 0))
 
     def learn(self, item: Json) -> None:
         """Take in what the server answered to a write of ours; its event comes later."""

@@ -4,8 +4,10 @@ import copy
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from canary.core.observation import Bound
 from canary.core.revision import Revision, template_hash
 from canary.errors import InvalidError
+from canary.kube.neighbours import bound
 
 Json = dict[str, Any]
 
@@ -191,23 +193,14 @@ def owned_by(document: Mapping[str, Any], uid: str) -> bool:
     )
 
 
-def bounds(spec: Mapping[str, Any]) -> tuple[int, int]:
-    """Surge and unavailable in pods; percentages are rounded up and down, as Kubernetes does."""
-    replicas = int(spec.get("replicas", 1))
+def bounds(spec: Mapping[str, Any]) -> tuple[Bound, Bound]:
+    """Surge and unavailable; percentages are rounded up and down, as Kubernetes does."""
     strategy = spec.get("strategy") or {}
     if strategy.get("type") == "Recreate":
-        return 0, replicas
+        return Bound(), Bound(part=1.0)
     rolling = strategy.get("rollingUpdate") or {}
-    surge = _count(rolling.get("maxSurge", "25%"), replicas, up=True)
-    unavailable = _count(rolling.get("maxUnavailable", "25%"), replicas, up=False)
-    return (surge, unavailable) if surge or unavailable else (0, 1)
-
-
-def _count(value: int | str, replicas: int, *, up: bool) -> int:
-    if isinstance(value, int):
-        return value
-    part = int(str(value).rstrip("%")) * replicas
-    return -(-part // 100) if up else part // 100
+    surge = bound(rolling.get("maxSurge", "25%"), up=True)
+    return surge, bound(rolling.get("maxUnavailable", "25%"), up=False)
 
 
 def failure(conditions: Sequence[Mapping[str, Any]]) -> str | None:

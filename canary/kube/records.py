@@ -103,9 +103,9 @@ class Shelf:
         paths = [self._session.path(*CONFIG_MAPS, f"{self.name}-ledger-{end}") for end in ends]
         return "".join(self._session.get(path)["data"]["ledger"] for path in paths)
 
-    def refresh(self) -> None:
-        """Read anew at the next look."""
-        self._mirror.refresh()
+    def refresh(self, since: str | None = None) -> None:
+        """Read anew at the next look, see `Mirror.refresh`."""
+        self._mirror.refresh(since)
 
     def close(self) -> None:
         """Follow the server no more."""

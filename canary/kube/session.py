@@ -10,6 +10,7 @@ import json
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode, urlsplit
@@ -17,6 +18,7 @@ from urllib.parse import urlencode, urlsplit
 import urllib3
 from kubernetes import config as kubeconfig
 from kubernetes.client import ApiClient, Configuration
+from kubernetes.utils.quantity import parse_quantity
 from urllib3.exceptions import HTTPError, NewConnectionError
 
 from canary.errors import CanaryError, ConflictError, DeniedError, InvalidError, MissingError, TransientError
@@ -304,6 +306,18 @@ def _parsed(data: bytes, asked: str) -> Json:
     if not isinstance(found, dict):
         raise TransientError(f"the answer to {asked} is not an object: {data[:120]!r}")
     return found
+
+
+def quantity(text: str) -> Decimal:
+    """An amount as the API writes it (`250m`, `64Mi`), as a number.
+
+    Raises:
+        InvalidError: it is not one.
+    """
+    try:
+        return Decimal(parse_quantity(text))  # type: ignore[no-untyped-call]
+    except ValueError as fault:
+        raise InvalidError(f"{text!r} is not a quantity: wanted one such as 250m or 64Mi") from fault
 
 
 def connect(

@@ -1,7 +1,7 @@
 """The workloads port over two Deployments of a namespace."""
 
 import copy
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -10,15 +10,18 @@ from canary.core.actions import Action, Remove, Scale, SetRevision
 from canary.core.observation import Arm, Pod, Workload, World
 from canary.core.revision import Revision
 from canary.errors import ConflictError, InvalidError, MissingError, TransientError
-from canary.kube import objects, rights
+from canary.kube import neighbours, objects, rights
 from canary.kube.mirror import Mirror
 from canary.kube.pods import alive, pod_of
 from canary.kube.rbac import Account, rules
-from canary.kube.session import Json, Session
+from canary.kube.session import Json, Session, quantity
 
 DEPLOYMENTS = ("apps/v1", "deployments")
 REPLICA_SETS = ("apps/v1", "replicasets")
 PODS = ("v1", "pods")
+AUTOSCALERS = ("autoscaling/v2", "horizontalpodautoscalers")
+BUDGETS = ("policy/v1", "poddisruptionbudgets")
+QUOTAS = ("v1", "resourcequotas")
 
 
 @dataclass(frozen=True)
@@ -58,6 +61,9 @@ class KubeWorkloads:
         self._now = now
         self._changed = changed
         self._deployments = Mirror(session, session.path(*DEPLOYMENTS), changed=changed)
+        # What others ask for changes what is done next, and need not be acted on at once.
+        self._scalers = Mirror(session, session.path(*AUTOSCALERS))
+        self._budgets = Mirror(session, session.path(*BUDGETS))
         self._sets: Mirror | None = None
         self._pods: Mirror | None = None
         self._ready_before: dict[str, bool] = {}
@@ -73,12 +79,21 @@ class KubeWorkloads:
         seen = self._look()
         if seen is None:
             return None
-        surge, unavailable = objects.bounds(seen.target["spec"])
         stable = self._workload(seen.target, seen)
         canary = self._workload(seen.canary, seen) if seen.canary is not None else None
         ready = {pod.uid for one in (stable, canary) if one is not None for pod in one.pods if pod.ready}
         self._counted_on = frozenset(ready)
-        return World(stable, canary, surge, unavailable)
+        bounds = objects.bounds(seen.target["spec"])
+        labels = objects.template_of(seen.target)["metadata"]["labels"]
+        world = World(
+            stable,
+            canary,
+            bounds=bounds,
+            budgets=neighbours.budgets(list(self._budgets.objects().values()), labels),
+            scaler=neighbours.scaler(list(self._scalers.objects().values()), self._target.deployment),
+        )
+        surge, unavailable = world.room(stable.replicas)
+        return replace(world, surge=surge, unavailable=unavailable)
 
     def apply(self, action: Action, *, within_s: float) -> None:
         """Ask the API server for one stated end; does not wait for pods.
@@ -140,23 +155,33 @@ class KubeWorkloads:
         wanted = {one["metadata"]["uid"] for one in seen.pods if self._is_stable(one, seen)}
         return objects.lacking(names, slices.get("items") or [], wanted)
 
+    def no_room(self, more: int) -> str:
+        """Why so many more pods of the target would not fit under the namespace's quotas; empty: they do."""
+        seen = self._look()
+        if seen is None or more <= 0:
+            return ""
+        quotas = self._session.get(self._session.path(*QUOTAS)).get("items") or []
+        return neighbours.no_room(quotas, seen.target["spec"]["template"]["spec"], more, quantity)
+
     def _is_stable(self, pod: Json, seen: _Seen) -> bool:
         uid = seen.target["metadata"]["uid"]
         owners = [ref["uid"] for ref in pod["metadata"].get("ownerReferences") or []]
         mine = any(objects.owned_by(seen.sets[one], uid) for one in owners if one in seen.sets)
         return mine and pod_of(pod, "", self._now()).ready
 
-    def refresh(self) -> None:
-        """Read everything anew at the next look: another driver may have written a moment ago."""
-        for mirror in (self._deployments, self._sets, self._pods):
-            if mirror is not None:
-                mirror.refresh()
+    def refresh(self, since: str | None = None) -> None:
+        """Read everything anew at the next look: another driver may have written, see `Mirror.refresh`."""
+        for mirror in self._mirrors():
+            mirror.refresh(since)
 
     def close(self) -> None:
         """Follow the server no more."""
-        for mirror in (self._deployments, self._sets, self._pods):
-            if mirror is not None:
-                mirror.close()
+        for mirror in self._mirrors():
+            mirror.close()
+
+    def _mirrors(self) -> Iterator[Mirror]:
+        own = (self._deployments, self._scalers, self._budgets, self._sets, self._pods)
+        yield from (mirror for mirror in own if mirror is not None)
 
     def _look(self) -> _Seen | None:
         deployments = self._deployments.objects()

@@ -99,6 +99,10 @@ class LocalWorkloads:
         self._layout.check()
         return self._store.history()
 
+    def no_room(self, more: int) -> str:
+        """Nothing here limits how many pods there are."""
+        return ""
+
     def unproved(self) -> str:
         """Nothing: the balancer that sends requests is the one that says which replicas are ready."""
         return ""

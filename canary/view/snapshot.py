@@ -11,7 +11,7 @@ from canary.core.actions import Decision, Wait
 from canary.core.assessed import Assessed
 from canary.core.observation import Arm, Observation, Workload
 from canary.core.release import Outcome, Phase, Release
-from canary.core.strategy import Metric
+from canary.core.strategy import Metric, Promote
 from canary.view import words
 
 END_WORDS = {
@@ -226,6 +226,11 @@ def ending(release: Release) -> str:
     if not release.settled:
         return ""
     how = END_WORDS[release.outcome] if release.outcome else release.phase.value
+    if release.phase is Phase.PROMOTED and release.strategy.promote is Promote.EXTERNAL:
+        return (
+            f"judged good: {release.target} {release.version}; {release.target} was not touched and runs "
+            f"{release.stable.version}"
+        )
     keeps = release.version if release.phase is Phase.PROMOTED else release.stable.version
     return f"{how}: {release.target} {release.version}, now running {keeps}"
 

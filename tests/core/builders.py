@@ -66,6 +66,7 @@ def release(phase: Phase = Phase.PROGRESSING, *, step: int = 1, **fields: Any) -
         replicas=4,
         since=START,
         phase=phase,
+        phase_since=START,
         step=step,
         stage=Stage.HOLDING,
         step_since=START,

@@ -158,6 +158,19 @@ def test_a_way_back_is_at_its_end_only_when_it_is_proved() -> None:
     assert late.release.reason == f"worse; restored, but not proved: {unproved}"
 
 
+def test_a_way_back_to_a_stable_that_cannot_be_whole_ends_and_says_so() -> None:
+    short = replace(workload(V1, 3), replicas=4, trouble="FailedCreate: exceeded quota")
+    going = release(Phase.ROLLING_BACK, phase_since=START, outcome=Outcome.REGRESSION, reason="worse")
+
+    waits = decide(going, seen(world(short), after_s=599.0), assessed())
+    ends = decide(going, seen(world(short), after_s=600.0), assessed())
+
+    assert isinstance(waits, Wait)
+    assert isinstance(ends, Move)
+    assert ends.release.phase is Phase.ROLLED_BACK
+    assert "3 of 4 ready: FailedCreate" in ends.release.reason
+
+
 def test_evidence_at_its_limit_rolls_back_at_once() -> None:
     after = moved(decided(release(step=0), seen(at_step(0), after_s=10), assessed(harm=100.0)))
     assert (after.phase, after.outcome) == (Phase.ROLLING_BACK, Outcome.REGRESSION)

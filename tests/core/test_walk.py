@@ -182,6 +182,15 @@ def test_rollback_takes_the_whole_canary_at_once_when_the_stable_is_whole() -> N
     assert rollback(world, release) == (Scale(Arm.CANARY, 0),)
 
 
+def test_where_the_stable_finds_no_room_the_canary_makes_it_a_pod_at_a_time() -> None:
+    release = a_release(4, outcome=Outcome.NEVER_READY)
+    full = "FailedCreate: exceeded quota"
+    stuck = replace(running(OLD, 2), replicas=4, trouble=full)
+    world = a_world(stuck, running(NEW, 2))
+    assert rollback(replace(world, stable=replace(stuck, trouble=None)), release) == ()
+    assert rollback(world, release) == (Scale(Arm.CANARY, 1),)
+
+
 def test_rollback_takes_what_the_floor_allows_and_raises_the_stable() -> None:
     release = a_release(10, outcome=Outcome.REGRESSION)
     world = a_world(running(OLD, 6), running(NEW, 6), surge=3)

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from canary.core.actions import Action, Scale, SetRevision
-from canary.core.observation import Arm, World
+from canary.core.observation import Arm, Bound, Budget, World
 from canary.core.release import Release
 from canary.core.revision import Revision
 from canary.core.strategy import Capacity, Strategy
@@ -219,7 +219,8 @@ def test_walking_up_keeps_what_a_disruption_budget_asks_for(
     replicas: int, allowed: tuple[int, int], weight: float, seed: int, demand: int
 ) -> None:
     run = a_run(a_release(replicas, (weight,)), allowed, seed)
-    run.room = limits_of(run.cluster.world(), run.release, demand)
+    budget = Budget("PodDisruptionBudget web", ready=Bound(demand))
+    run.room = limits_of(replace(run.cluster.world(), budgets=(budget,)), run.release)
     assert run.go(pair_for(weight, replicas, *allowed, Capacity.REPLACE, demand))
     assert run.go(Pair(0, replicas))
 

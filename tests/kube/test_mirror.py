@@ -87,3 +87,17 @@ def test_reading_asks_nobody_until_it_is_to_be_read_anew() -> None:
     mirror.refresh()
     mirror.objects()
     assert server.lists == before + 1
+
+
+def test_a_copy_listed_after_the_last_write_of_another_is_not_listed_anew() -> None:
+    server = Listed()
+    mirror = Mirror(server, "/pods")  # type: ignore[arg-type]
+    mirror.objects()
+    seen = []
+    for since in ("", "9", "10", "11", None):
+        before = server.lists
+        mirror.refresh(since)
+        mirror.objects()
+        seen.append(server.lists > before)
+    mirror.close()
+    assert seen == [False, False, False, True, True]

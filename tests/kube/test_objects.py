@@ -116,19 +116,20 @@ def test_a_template_is_only_set_on_what_was_seen() -> None:
         ({"maxSurge": "25%", "maxUnavailable": "25%"}, 3, (1, 0)),
         ({"maxSurge": "25%", "maxUnavailable": "25%"}, 10, (3, 2)),
         ({}, 4, (1, 1)),
-        ({"maxSurge": 0, "maxUnavailable": 0}, 4, (0, 1)),
-        ({"maxSurge": "0%", "maxUnavailable": "10%"}, 4, (0, 1)),
+        ({"maxSurge": "28%", "maxUnavailable": "28%"}, 25, (7, 7)),
+        ({"maxSurge": "0%", "maxUnavailable": "10%"}, 4, (0, 0)),
     ],
 )
 def test_surge_is_rounded_up_and_unavailable_down(
     rolling: dict[str, object], replicas: int, wanted: tuple[int, int]
 ) -> None:
     spec = {"replicas": replicas, "strategy": {"type": "RollingUpdate", "rollingUpdate": rolling}}
-    assert objects.bounds(spec) == wanted
+    assert tuple(bound.of(replicas) for bound in objects.bounds(spec)) == wanted
 
 
 def test_a_recreated_target_may_lose_all_its_pods() -> None:
-    assert objects.bounds({"replicas": 3, "strategy": {"type": "Recreate"}}) == (0, 3)
+    surge, unavailable = objects.bounds({"replicas": 3, "strategy": {"type": "Recreate"}})
+    assert (surge.of(3), unavailable.of(3)) == (0, 3)
 
 
 def test_a_selector_is_written_as_a_query_has_it() -> None:

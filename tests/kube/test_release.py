@@ -220,22 +220,3 @@ def test_a_paused_target_is_refused_before_anything_is_touched(stage: Stage) -> 
     assert ran.code == 2
     assert "is paused" in ran.text
     assert stage.recorded() is None
-
-
-def test_a_quota_that_leaves_no_room_ends_the_release_within_seconds(stage: Stage) -> None:
-    quota = {"metadata": {"name": "full"}, "spec": {"hard": {"pods": "4"}}}
-    stage.session.create(stage.session.path("v1", "resourcequotas"), quota)
-    wait_for(
-        lambda: (
-            stage.session.get(stage.session.path("v1", "resourcequotas", "full"))
-            .get("status", {})
-            .get("used")
-        ),
-        "the quota counts",
-    )
-
-    ran = stage.run("start", "v2")
-
-    assert ran.code == 7, ran.text
-    assert "exceeded quota" in ran.text
-    assert stage.is_whole()

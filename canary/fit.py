@@ -1,0 +1,56 @@
+"""Fits what a configuration asks for to the target as it is found, before anything is touched."""
+
+from dataclasses import replace
+
+from canary.config.settings import Settings
+from canary.core.observation import World
+from canary.core.strategy import Capacity, Promote, Strategy
+from canary.core.weights import PlannedStep, plan
+from canary.errors import InvalidError
+
+
+def fitted(settings: Settings, world: World) -> Strategy:
+    """The strategy as this target can have it.
+
+    Where its replicas are not ours to set (an autoscaler does, or only others may touch it), the canary's
+    pods come on top of the stable's.
+
+    Raises:
+        InvalidError: the configuration asks for what this target cannot have.
+    """
+    strategy = settings.strategy
+    external = strategy.promote is Promote.EXTERNAL
+    if external and strategy.bake_s:
+        raise InvalidError(
+            f"{settings.path}: bake cannot be kept with promote external: canary ends with the verdict, "
+            "before the version is on the target",
+            remedy="Leave `bake` out, or watch the promotion where it is made.",
+        )
+    owner = world.scaler or ("promote external" if external else "")
+    if not owner or strategy.capacity is Capacity.EXTRA:
+        return strategy
+    if settings.capacity_asked:
+        raise InvalidError(
+            f"{settings.path}: capacity: found replace, but the replicas of {settings.target} are not "
+            f"canary's to set ({owner})",
+            remedy="Set `capacity: extra`, or leave `capacity` out: canary pods then come on top.",
+        )
+    return replace(strategy, capacity=Capacity.EXTRA)
+
+
+def steps(strategy: Strategy, world: World) -> tuple[PlannedStep, ...]:
+    """The steps as they will really be."""
+    size = world.stable.replicas
+    return plan(strategy.steps, size, *world.room(size), strategy.capacity, world.demand(size))
+
+
+def most_pods(strategy: Strategy, world: World) -> int:
+    """Pods of both arms at most at one time, the target's own update when it is promoted included."""
+    size = world.stable.replicas
+    planned = steps(strategy, world)
+    surge, _ = world.room(size)
+    last = planned[-1].pair
+    rolling = 0 if strategy.promote is Promote.EXTERNAL else min(surge, last.stable)
+    if strategy.capacity is Capacity.EXTRA:
+        return size + last.canary + rolling
+    return max(size + surge, *(step.pair.total for step in planned), size + int(size == 1 and surge > 0))
