@@ -31,6 +31,8 @@ from canary.ports import Clock, Lease, LedgerStore, Metrics, Recorded, Records, 
 
 POLL_S = 2.0
 """Longest wait between two ticks: a person's wish is obeyed within this time."""
+GATHER_S = 0.4
+"""What comes within this time of the first of it is taken as one."""
 OUT_OF_REACH_S = 900.0
 """Stop driving, and say what is left, after this long without an answer."""
 
@@ -251,6 +253,17 @@ class _Patience:
             self.clock.wait(min(0.2 * 2**self.tries, 5.0))
 
 
+def _rest(clock: Clock, seconds: float) -> None:
+    """Until the next tick; when something happens sooner, for as long as more of it may come at once.
+
+    Pods that get ready in the same moment are then one step of a walk, not one each.
+    """
+    begun = clock.monotonic()
+    clock.wait(seconds)
+    if clock.monotonic() - begun < seconds:
+        sit_out(clock, GATHER_S)
+
+
 def sit_out(clock: Clock, seconds: float) -> None:
     """Wait for as long as the other side asked, whatever rings meanwhile; a signal ends it."""
     until = clock.monotonic() + seconds
@@ -303,7 +316,7 @@ def run(
             if recorded.release.settled or _left(recorded.release):
                 return recorded
             if isinstance(ticked.decision, Wait):
-                ports.clock.wait(poll_s(recorded.release))
+                _rest(ports.clock, poll_s(recorded.release))
     finally:
         _last_words(ports, target)
 

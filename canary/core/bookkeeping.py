@@ -3,7 +3,10 @@
 from canary.core.actions import Move
 from canary.core.assessed import Assessed
 from canary.core.observation import Arm, Observation, Workload, World
-from canary.core.release import ArmFacts, Pause, Phase, PodFact, Release, Request, RequestKind
+from canary.core.release import ArmFacts, Pause, Phase, PodFact, Release, Request, RequestKind, Stage
+
+STARTING_S = 10.0
+"""Pods of a step that are there later than this are noted as they come, seconds."""
 
 
 def due(release: Release, seen: Observation, assessed: Assessed) -> Move | None:
@@ -16,10 +19,17 @@ def due(release: Release, seen: Observation, assessed: Assessed) -> Move | None:
     if seen.window_lost:
         after = release.with_(window=release.window + 1)
         return Move(after, f"evidence starts anew without history: window {after.window}")
-    holding = release.phase is Phase.PROGRESSING and bool(release.steps_at)
-    if holding and seen.world is not None and _is_news(release, seen.world):
+    if _worth_noting(release, seen) and seen.world is not None and _is_news(release, seen.world):
         return Move(with_pods(release, seen.world), "note the new pods")
     return None
+
+
+def _worth_noting(release: Release, seen: Observation) -> bool:
+    """Not while pods are starting: all are noted when the step begins to hold. Unless that takes long."""
+    if release.phase is not Phase.PROGRESSING or not release.steps_at:
+        return False
+    late = seen.at - release.step_since >= max(release.strategy.interval_s, STARTING_S)
+    return release.stage is Stage.HOLDING or late
 
 
 def _is_news(release: Release, world: World) -> bool:

@@ -5,11 +5,11 @@ resourceVersion that was seen, and reads live what lowers capacity.
 """
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from canary.errors import CanaryError, ConflictError, TransientError
-from canary.kube.session import Json, Session, Watch
+from canary.errors import CanaryError, ConflictError, InvalidError, TransientError
+from canary.kube.session import Json, Session, Watch, is_whole
 
 LASTS_S = 1800.0
 """One watch; the server itself ends them after 30 to 60 minutes."""
@@ -19,7 +19,8 @@ BACK_OFF_S = (0.2, 5.0)
 class Mirror:
     """Objects of one kind in one namespace, kept up to date by a thread of their own.
 
-    The first reading lists in the caller's thread, so that what is refused is told there.
+    The first reading takes all there is in the caller's thread, so that what is refused is told there: by the
+    watch itself where the server can (one request), else by a list.
 
     Args:
         session: with the server.
@@ -46,6 +47,7 @@ class Mirror:
         self._fault: CanaryError | None = None
         self._thread: threading.Thread | None = None
         self._watch: Watch | None = None
+        self._begun: Iterator[Json] | None = None
         self._over = threading.Event()
         self._stale = False
 
@@ -56,7 +58,10 @@ class Mirror:
             TransientError: it has lost the server, so nothing is known of now. DeniedError: refused.
         """
         if self._thread is None or self._stale:
-            self._list()
+            if self._thread is None:
+                self._begin()
+            else:
+                self._list()
             self._stale = False
             if self._thread is None:
                 self._thread = threading.Thread(target=self._follow, daemon=True, name=f"watch {self._path}")
@@ -108,6 +113,31 @@ class Mirror:
         if self._watch is not None:
             self._watch.stop()
 
+    def _begin(self) -> None:
+        """Take all there is, and keep the watch that told it for the thread."""
+        try:
+            watch = self._session.stream(self._path, LASTS_S, **self._query)
+        except InvalidError:
+            self._list()
+            return
+        events = iter(watch)
+        told: dict[str, Json] = {}
+        for event in events:
+            if event["type"] == "BOOKMARK":
+                self._version = str(event["object"]["metadata"]["resourceVersion"])
+                if is_whole(event):
+                    break
+            elif event["type"] == "DELETED":
+                told.pop(event["object"]["metadata"]["name"], None)
+            else:
+                told[event["object"]["metadata"]["name"]] = event["object"]
+        else:
+            raise TransientError(f"watch {self._path}: it ended before it had told all there is")
+        watch.whole_now()
+        with self._lock:
+            self._objects, self._fault = told, None
+        self._watch, self._begun = watch, events
+
     def _list(self) -> None:
         found = self._session.get(self._path, **self._query)
         with self._lock:
@@ -142,13 +172,15 @@ class Mirror:
                 self._version = ""
 
     def _watch_once(self) -> None:
-        watch = self._session.watch(self._path, self._version, LASTS_S, **self._query)
-        self._watch = watch
-        if self._over.is_set():
-            watch.stop()
+        events, self._begun = self._begun, None
+        if events is None:
+            self._watch = self._session.watch(self._path, self._version, LASTS_S, **self._query)
+            events = iter(self._watch)
+        if self._over.is_set() and self._watch is not None:
+            self._watch.stop()
         with self._lock:
             self._fault = None
-        for event in watch:
+        for event in events:
             item = event["object"]
             with self._lock:
                 self._version = str(item["metadata"]["resourceVersion"])

@@ -128,6 +128,22 @@ class Session:
         Raises:
             ConflictError: the version is too old: list again. Others as for `get`.
         """
+        return self._watched(path, since, lasts_s, IDLE_S, query)
+
+    def stream(self, path: str, lasts_s: float, **query: str) -> "Watch":
+        """All there is, as events, up to the bookmark `is_whole` knows, and then what changes: one request.
+
+        Until `Watch.whole_now` is called each event has to come within TIMEOUT_S.
+
+        Raises:
+            InvalidError: the server cannot do this: list, and watch from there. Others as for `get`.
+        """
+        asked = {**query, "sendInitialEvents": "true", "resourceVersionMatch": "NotOlderThan"}
+        return self._watched(path, "", lasts_s, TIMEOUT_S, asked)
+
+    def _watched(
+        self, path: str, since: str, lasts_s: float, idle_s: float, query: Mapping[str, str]
+    ) -> "Watch":
         asked = {
             **query,
             "watch": "true",
@@ -135,7 +151,7 @@ class Session:
             "allowWatchBookmarks": "true",
             "timeoutSeconds": int(lasts_s),
         }
-        return Watch(self, path, self._send("GET", path, None, (CONNECT_S, IDLE_S), asked))
+        return Watch(self, path, self._send("GET", path, None, (CONNECT_S, idle_s), asked))
 
     def _call(self, method: str, path: str, body: Body, within_s: float, query: Query | None = None) -> Json:
         if within_s <= 0:
@@ -229,6 +245,12 @@ class Watch:
         finally:
             self._answer.close()
 
+    def whole_now(self) -> None:
+        """All there is has come: from now on nothing may happen for as long as in any watch."""
+        sock = getattr(self._answer.connection, "sock", None)
+        if sock is not None:
+            sock.settimeout(IDLE_S)
+
     def stop(self) -> None:
         """End it; harmless when it has ended."""
         self._stopped = True
@@ -241,6 +263,12 @@ class Watch:
             told = _fault_of(int(event["object"].get("code", 500)), line)
             raise error_of("GET", self._path, told, server=self._session.server)
         return event
+
+
+def is_whole(event: Json) -> bool:
+    """Whether this event of a stream says that all there is has been told."""
+    marks = event["object"]["metadata"].get("annotations") or {}
+    return event["type"] == "BOOKMARK" and marks.get("k8s.io/initial-events-end") == "true"
 
 
 VERBS = {"GET": "get", "POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}

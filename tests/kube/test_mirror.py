@@ -2,6 +2,9 @@
 
 from typing import Any
 
+import pytest
+
+from canary.errors import InvalidError, TransientError
 from canary.kube.mirror import Mirror
 from canary.kube.session import Json
 
@@ -17,6 +20,10 @@ class Listed:
     def get(self, path: str, within_s: float = 1.0, **query: Any) -> Json:
         self.lists += 1
         return {"metadata": {"resourceVersion": str(self.version)}, "items": self.items}
+
+    def stream(self, *_: object, **__: object) -> "Listed":
+        # As a server that is older than such watches.
+        raise InvalidError("sendInitialEvents is forbidden")
 
     def watch(self, *_: object, **__: object) -> "Listed":
         return self
@@ -101,3 +108,49 @@ def test_a_copy_listed_after_the_last_write_of_another_is_not_listed_anew() -> N
         seen.append(server.lists > before)
     mirror.close()
     assert seen == [False, False, False, True, True]
+
+
+class Streamed(Listed):
+    """A session whose watch begins with all there is; `events` is what it tells, one after the other."""
+
+    def __init__(self, *events: tuple[str, Json]) -> None:
+        super().__init__()
+        self.events = [{"type": kind, "object": item} for kind, item in events]
+        self.patient = False
+
+    def stream(self, *_: object, **__: object) -> "Streamed":
+        return self
+
+    def __iter__(self) -> Any:
+        return iter(self.events)
+
+    def whole_now(self) -> None:
+        self.patient = True
+
+
+def the_mark(version: int) -> Json:
+    marks = {"k8s.io/initial-events-end": "true"}
+    return {"metadata": {"resourceVersion": str(version), "annotations": marks}}
+
+
+def test_a_watch_that_begins_with_all_there_is_spares_the_list() -> None:
+    server = Streamed(("ADDED", an_item("a", 4)), ("ADDED", an_item("b", 6)), ("BOOKMARK", the_mark(9)))
+    mirror = Mirror(server, "/pods")  # type: ignore[arg-type]
+
+    assert set(mirror.objects()) == {"a", "b"}
+    assert (server.lists, server.patient) == (0, True)
+    mirror.close()
+
+
+def test_what_changes_while_all_there_is_is_told_counts() -> None:
+    gone = (("ADDED", an_item("a", 4)), ("DELETED", an_item("a", 7)), ("MODIFIED", an_item("b", 8)))
+    mirror = Mirror(Streamed(*gone, ("BOOKMARK", the_mark(9))), "/pods")  # type: ignore[arg-type]
+
+    assert versions(mirror) == {"b": "8"}
+    mirror.close()
+
+
+def test_a_stream_that_ends_before_it_was_whole_is_no_answer() -> None:
+    mirror = Mirror(Streamed(("ADDED", an_item("a", 4))), "/pods")  # type: ignore[arg-type]
+    with pytest.raises(TransientError, match="ended before it had told all"):
+        mirror.objects()
