@@ -1,18 +1,16 @@
-"""The tests in tiers: `python -m tests.run [TIER...] [-k EXPRESSION]`. `make test` runs the first four.
+"""The tests in tiers: `python -m tests.run [TIER...] [-k EXPRESSION]`. `make test` runs all, in this order.
 
     checks       format, lint, types, rooms, lengths: the commands of `make check`
     unit         all tests that need no processes of their own, on two cores
     statistics   seeded simulations of the promised rates, on two cores
     e2e          real processes, sockets and signals, one after the other
-
-Only when named, since each needs a cluster, whose programs are built first, once:
-
-    control-plane  releases against a real API server with RBAC; nodes and pods are simulated
+    builds       what the clusters of the next three need: minutes the first time, then it is kept
     cluster      the scripts that make both clusters: what they claim, and what they leave behind
+    control-plane  releases against a real API server with RBAC; nodes and pods are simulated
     node         releases of real containers on a real node, scraped by a real Prometheus
 
-Ends with one line, `N passed, N failed`, summed over the tiers; exits 1 when anything failed. What cannot
-run here is skipped loudly, by name; with CI=true that is a failure.
+Ends with what each tier took and one line, `N passed, N failed`, summed over the tiers; exits 1 when anything
+failed. What cannot run here is skipped loudly, by name; with CI=true that is a failure.
 """
 
 import argparse
@@ -29,6 +27,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 from tests import cluster, leftovers, tools
+from tests.cluster import made, upkeep
 
 ROOT = Path(__file__).parent.parent
 BIN = Path(sys.executable).parent
@@ -49,15 +48,13 @@ PYTEST: dict[str, tuple[str, ...]] = {
     ),
     "statistics": ("-n", "2", "-m", "statistics"),
     "e2e": ("-m", "e2e"),
-    "control-plane": ("-n", "4", "-m", "control_plane"),
     "cluster": ("-m", "cluster"),
+    "control-plane": ("-n", "4", "-m", "control_plane"),
     "node": ("-m", "node"),
 }
 CLUSTERS = {"control-plane": False, "node": True}
 """Tiers that need a cluster; True: with a node that runs containers."""
-ASKED_FOR = ("control-plane", "cluster", "node")
-"""Run only when named: they build a cluster first, and that takes minutes."""
-TIERS = ("checks", *(tier for tier in PYTEST if tier not in ASKED_FOR))
+TIERS = ("checks", "unit", "statistics", "e2e", "builds", "cluster", "control-plane", "node")
 NOTHING_COLLECTED = 5
 
 
@@ -81,6 +78,18 @@ def checks() -> Tally:
         good = subprocess.run([str(BIN / command[0]), *command[1:]], cwd=ROOT, check=False).returncode == 0
         tally += Tally(passed=int(good), failed=int(not good))
     return tally
+
+
+def builds() -> Tally:
+    """Whatever the clusters need that is not there yet; one success or failure."""
+    try:
+        upkeep.provide(real=not os.environ.get(made.VARIABLE))
+    except cluster.LackingError as lacking:
+        return Tally(skipped=(f"the tier builds: {lacking}",))
+    except cluster.ClusterError as fault:
+        print(f"it cannot be built: {fault}", flush=True)
+        return Tally(failed=1)
+    return Tally(passed=1)
 
 
 def tests(tier: str, expression: str) -> Tally:
@@ -138,7 +147,8 @@ def run(tier: str, expression: str) -> Tally:
     begun = time.monotonic()
     if tier == "e2e":
         tools.provide_prometheus()
-    tally = checks() if tier == "checks" else clustered(tier, expression)
+    own: dict[str, Callable[[], Tally]] = {"checks": checks, "builds": builds}
+    tally = own[tier]() if tier in own else clustered(tier, expression)
     took = time.monotonic() - begun
     print(f"=== {tier}: {tally.passed} passed, {tally.failed} failed, {took:.1f} s", flush=True)
     return tally
@@ -170,22 +180,21 @@ def stoppable() -> Iterator[None]:
 def main(arguments: Sequence[str], runner: Callable[[str, str], Tally] = run) -> int:
     """Run the tiers named (all when none is); the exit code."""
     parser = argparse.ArgumentParser(prog="python -m tests.run", description=__doc__.split("\n", 1)[0])
-    every = (*TIERS, *ASKED_FOR)
-    told = f"of {', '.join(every)}; default: {', '.join(TIERS)}"
-    parser.add_argument("tiers", nargs="*", metavar="TIER", help=told)
+    parser.add_argument("tiers", nargs="*", metavar="TIER", help=f"of {', '.join(TIERS)}; default: all")
     parser.add_argument("-k", dest="expression", default="", help="only tests that match, as in pytest")
     chosen = parser.parse_args(arguments)
-    if unknown := set(chosen.tiers) - set(every):
-        parser.error(f"no such tier: {', '.join(sorted(unknown))}; there are {', '.join(every)}")
-    tally = Tally()
+    if unknown := set(chosen.tiers) - set(TIERS):
+        parser.error(f"no such tier: {', '.join(sorted(unknown))}; there are {', '.join(TIERS)}")
+    tally, took = Tally(), {}
     with stoppable():
         for tier in chosen.tiers or TIERS:
+            begun = time.monotonic()
             tally += runner(tier, chosen.expression)
+            took[tier] = time.monotonic() - begun
     in_ci = os.environ.get("CI", "").lower() == "true"
     for name in tally.skipped:
         print(f"SKIPPED{', which fails in CI' if in_ci else ''}: {name}")
-    if not chosen.tiers:
-        print(f"not run, only when named: {', '.join(ASKED_FOR)} (python -m tests.run TIER)")
+    print("; ".join(f"{tier} {seconds:.0f} s" for tier, seconds in took.items()))
     final = judged(tally, in_ci=in_ci)
     print(f"{final.passed} passed, {final.failed} failed")
     return 1 if final.failed or not final.passed else 0

@@ -65,7 +65,7 @@ def test_all_tiers_run_in_order_and_the_last_line_sums_them_up(
 
     assert main([], runner) == 0
     assert [tier for tier, _ in asked] == list(TIERS)
-    assert capsys.readouterr().out.splitlines()[-1] == "40 passed, 0 failed"
+    assert capsys.readouterr().out.splitlines()[-1] == f"{10 * len(TIERS)} passed, 0 failed"
     assert main(["unit", "-k", "walk"], runner) == 0
     assert asked[-1] == ("unit", "walk")
 
@@ -73,7 +73,7 @@ def test_all_tiers_run_in_order_and_the_last_line_sums_them_up(
 @pytest.mark.usefixtures("no_leftovers")
 def test_a_failure_in_any_tier_fails_the_run(capsys: pytest.CaptureFixture[str]) -> None:
     assert main([], lambda tier, _: Tally(passed=1, failed=int(tier == "checks"))) == 1
-    assert capsys.readouterr().out.splitlines()[-1] == "4 passed, 1 failed"
+    assert capsys.readouterr().out.splitlines()[-1] == f"{len(TIERS)} passed, 1 failed"
     assert main(["unit"], lambda *_: Tally()) == 1
 
 

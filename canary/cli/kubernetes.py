@@ -25,7 +25,7 @@ def rbac(
     Exits 0, or 2 when the configuration is wrong.
     """
     settings, target = _target(where)
-    namespace = target.namespace or "default"
+    namespace = target.namespace or _namespace(target.context)
     name = settings.target
     emit(role(for_, name, namespace), output, explained(for_, name, namespace))
 
@@ -67,6 +67,16 @@ def _target(where: options.Where) -> tuple[Settings, KubernetesTarget]:
             remedy="Set `target: {namespace: NAME, deployment: NAME}`.",
         )
     return settings, settings.kubernetes
+
+
+def _namespace(context: str | None) -> str:
+    """That of the kubeconfig's context, or the one that kubectl takes without any."""
+    from canary.kube.session import connect
+
+    try:
+        return connect(None, context).namespace
+    except InvalidError:
+        return "default"
 
 
 def _idle(where: options.Where, settings: Settings) -> None:

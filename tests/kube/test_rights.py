@@ -191,3 +191,27 @@ def test_the_text_is_the_role_for_names_and_namespaces_that_look_like_something_
     for target, namespace in (("true", "123"), ("1e3", "null"), ("0x1f", "on"), ("2026-01-01", "yes")):
         parsed: Any = yaml.safe_load(explained(Account.DRIVER, target, namespace))
         assert parsed == role(Account.DRIVER, target, namespace)
+
+
+class Unlisting(Answering):
+    """A server that cannot list rights, and says no to what is in `refuses`."""
+
+    def __init__(self, *refuses: str) -> None:
+        super().__init__({"status": {"resourceRules": [], "incomplete": True}})
+        self.refuses = refuses
+
+    def create(self, path: str, body: Json, within_s: float = 8.0) -> Json:
+        if path == rights.REVIEWS:
+            return super().create(path, body, within_s)
+        asked = body["spec"]["resourceAttributes"]
+        found = f"{asked['verb']} {asked['resource']}/{asked.get('subresource', '')}"
+        self.sent.append((path, body))
+        return {"status": {"allowed": found not in self.refuses}}
+
+
+def test_a_server_that_cannot_list_rights_is_asked_for_each() -> None:
+    rights.check(Unlisting(), (SCALE, PODS))
+    with pytest.raises(DeniedError) as refused:
+        rights.check(Unlisting("update deployments/scale"), (SCALE, PODS))
+    assert "update deployments/scale web-canary (shift replicas)" in str(refused.value)
+    assert "list pods" not in str(refused.value)
