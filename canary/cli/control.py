@@ -89,7 +89,8 @@ def undo(
 ) -> None:
     """Bring the last good version back, and prove that it serves.
 
-    While a release runs, it is rolled back. Exits 0 when restored, 2 when there is nothing to undo.
+    While a release runs, it is rolled back. Exits 0 when restored, 1 when that could not be proved, 2 when
+    there is nothing to undo.
     """
     from canary import wiring
 

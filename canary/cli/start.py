@@ -12,7 +12,7 @@ from canary.cli.output import Output, emit, json_text, print_line
 from canary.cli.result import result_document, result_text
 from canary.cli.session import Session, conducted, is_live, opened, viewing
 from canary.core.strategy import Promote
-from canary.errors import CanaryError, InvalidError
+from canary.errors import CanaryError, Exit, InvalidError
 from canary.ports import Recorded
 
 if TYPE_CHECKING:
@@ -201,13 +201,14 @@ def finish(session: Session, found: Recorded, output: Output, *, plain: bool, wa
         found: the record in the end.
         output: how to print.
         plain: no live view was asked for.
-        wanted: the outcome that was asked for: it is a success then.
+        wanted: the outcome that was asked for: it is a success then, if it was proved.
     """
     from canary import wiring
 
     release = found.release
-    asked_for = bool(wanted) and release.outcome == wanted
-    code = 0 if asked_for else int(wiring.exit_code(release))
+    code = int(wiring.exit_code(release))
+    if wanted and release.outcome == wanted:
+        code = int(Exit.OK if "restored" in release.times else Exit.FOUND)
     document = result_document(release, code)
     if output is Output.JSON:
         print_line(json_text(document))

@@ -331,9 +331,11 @@ def _roll_back(release: Release, seen: Observation, assessed: Assessed) -> Decis
     late = seen.at - release.phase_since >= release.strategy.ready_deadline_s
     if lacking and not (ended and late):
         return Wait(f"restored, and not yet proved: {lacking}" if whole else f"going back: {lacking}")
-    after = release.moved(Phase.ROLLED_BACK, at=seen.at, times={**release.times, "restored": seen.at})
     if lacking:
-        after = after.with_(reason=f"{release.reason}; restored, but not proved: {lacking}")
+        told = f"{release.reason}; restored, but not proved: {lacking}"
+        after = release.moved(Phase.ROLLED_BACK, at=seen.at, reason=told)
+    else:
+        after = release.moved(Phase.ROLLED_BACK, at=seen.at, times={**release.times, "restored": seen.at})
     return Move(after, f"rolled back to {stable.revision.version}: {after.reason}")
 
 

@@ -139,7 +139,8 @@ class Release:
         unattended_s: time in which nobody drove, or nothing was seen.
         requests: not yet obeyed. pause: see `Pause`.
         outcome, reason: why it ends as it does, for machines and for people.
-        times: detected, decided, restored ... unix seconds, filled in as they come to pass.
+        times: detected, decided, restored ... unix seconds, filled in as they come to pass; a way back that
+            ended without proof has no `restored`.
         ledger_head: hash of the last entry. ledger_length: how many entries.
         lease: name of the lease that fences it. actor: who started it.
         leave: at the deadline the driver may go and leave the canary serving.

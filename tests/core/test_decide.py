@@ -156,6 +156,7 @@ def test_a_way_back_is_at_its_end_only_when_it_is_proved() -> None:
     late = decide(back, seen(world(), after_s=601, unproved=unproved), assessed())
     assert isinstance(late, Move)
     assert late.release.reason == f"worse; restored, but not proved: {unproved}"
+    assert ("restored" in done.release.times, "restored" in late.release.times) == (True, False)
 
 
 def test_a_way_back_to_a_stable_that_cannot_be_whole_ends_and_says_so() -> None:
