@@ -5,14 +5,14 @@ import subprocess
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from canary.core.release import Release
 from canary.kube.pods import alive, pod_of
 from canary.kube.records import KubeRecords, Shelf
-from canary.kube.session import Json, Session
+from canary.kube.session import Json, Session, Watch
 from tests.command import Ran, begun, ended
 from tests.kube.documents import a_deployment
 from tests.kube.live import Place, a_target, wait_for
@@ -28,33 +28,44 @@ SHORT: Json = {
 
 @dataclass
 class Floor:
-    """Watches the ready pods of both arms; `fewest` of them so far."""
+    """Watches the ready pods of both arms for as long as it is open; `fewest` and `most` of them so far."""
 
     session: Session
     selector: str = "app=web"
     fewest: int = 10_000
     most: int = 0
-    _over: threading.Event = field(default_factory=threading.Event)
+    _over: bool = False
+    _watch: Watch | None = None
+    _fault: Exception | None = None
 
     def __enter__(self) -> "Floor":
         self._thread = threading.Thread(target=self._follow, daemon=True)
         self._thread.start()
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self._over.set()
+    def __exit__(self, kind: object, *_: object) -> None:
+        self._over = True
+        if self._watch is not None:
+            self._watch.stop()
         self._thread.join(10)
+        if kind is None and self._fault is not None:
+            raise AssertionError("the floor was not watched to the end") from self._fault
 
     def _follow(self) -> None:
         path = self.session.path("v1", "pods")
-        found = self.session.get(path, labelSelector=self.selector)
+        try:
+            while not self._over:
+                self._follow_from(path, self.session.get(path, labelSelector=self.selector))
+        except Exception as fault:  # noqa: BLE001 - told by the test's own thread
+            self._fault = None if self._over else fault
+
+    def _follow_from(self, path: str, found: Json) -> None:
         pods = {one["metadata"]["uid"]: one for one in found.get("items") or []}
         self._note(pods)
-        watch = self.session.watch(
-            path, found["metadata"]["resourceVersion"], 300, labelSelector=self.selector
-        )
-        for event in watch:
-            if self._over.is_set():
+        since = found["metadata"]["resourceVersion"]
+        self._watch = self.session.watch(path, since, 300, labelSelector=self.selector)
+        for event in self._watch:
+            if self._over:
                 return
             if event["type"] != "BOOKMARK":
                 pods[event["object"]["metadata"]["uid"]] = event["object"]

@@ -40,13 +40,6 @@ FAULTS: dict[str, Fault] = {
 ANY_WRITE = r"(PUT|PATCH|DELETE|POST (deployments|leases|configmaps)) ?.*"
 
 
-class Followed(Floor):
-    """A floor that is left at once; its thread ends with the next event."""
-
-    def __exit__(self, *_: object) -> None:
-        self._over.set()
-
-
 @pytest.fixture
 def proxy(kubeconfig: Path) -> Iterator[Proxy]:
     found = Proxy(kubeconfig)
@@ -110,7 +103,7 @@ def test_a_write_that_fails_once_changes_nothing_about_the_end(
 ) -> None:
     proxy.rule(re.escape(WRITES[kind]), FAULTS[fault])
 
-    with Followed(stage.session) as floor:
+    with Floor(stage.session) as floor:
         ran = stage.run("start", "v2")
 
     assert [one for one in proxy.asked if one.fault], told(proxy.writes())
@@ -125,7 +118,7 @@ def test_a_write_that_fails_once_changes_nothing_about_the_end(
 def test_every_write_may_fail_once(stage: Stage, proxy: Proxy, version: str, fault: str) -> None:
     proxy.rule("(?!POST configmaps)" + ANY_WRITE, FAULTS[fault], each=True)
 
-    with Followed(stage.session) as floor:
+    with Floor(stage.session) as floor:
         ran = stage.run("start", version)
 
     assert len([one for one in proxy.asked if one.fault]) > 10, told(proxy.writes())
@@ -206,7 +199,7 @@ def test_capacity_is_not_lowered_on_a_view_that_lags(stage: Stage, proxy: Proxy,
     looking = Delay()
     # The look at the pods before capacity is lowered: a list of its own, after the copies were read.
     proxy.rule("GET pods", looking, since="POST deployments web-canary")
-    with Followed(stage.session) as floor, driven(stage) as driver:
+    with Floor(stage.session) as floor, driven(stage) as driver:
         wait_for(looking.reached.is_set, "capacity is about to be lowered")
         with proxy.frozen():
             name = a_canary_pod(stage)

@@ -44,13 +44,6 @@ class Versions(dict[str, Traffic]):
         return BAD if version.startswith("bad") else GOOD
 
 
-class Followed(Floor):
-    """A floor that is left at once; its thread ends with the next event."""
-
-    def __exit__(self, *_: object) -> None:
-        self._over.set()
-
-
 @dataclass(frozen=True)
 class Moment:
     """Before or after a write; `since`: the last record that was written before it, if any."""
@@ -209,7 +202,7 @@ def killed(place: Hurried, at: tuple[Moment, str], whole: End) -> list[str]:
 def run(place: Hurried, moment: Moment, version: str) -> Run:
     """One release: started, killed at the moment, started again; watched from outside."""
     place.rested()
-    with Followed(place.stage.session) as floor:
+    with Floor(place.stage.session) as floor:
         first = last = place.killed(version, moment)
         if first.code == -signal.SIGKILL:
             last = place.started(version)
