@@ -167,6 +167,7 @@ def _create(
         stable=stable,
         canary=ports.workloads.revise(stable, version),
         replicas=world.stable.replicas,
+        window=0 if ports.metrics.keeps_history else 1,
         since=now,
         phase_since=now,
         step_since=now,
@@ -183,15 +184,14 @@ def _create(
 
 
 def _strategy(settings: Settings, options: StartOptions, world: World) -> Strategy:
-    """The file's strategy with what the command line changes, and steps that come to the same merged."""
+    """The file's strategy with what the target and the command line add; equal steps are merged."""
     strategy = settings.strategy
     planned = plan(strategy.steps, world.stable.replicas, world.surge, world.unavailable, strategy.capacity)
-    strategy = replace(strategy, steps=tuple(step.weight for step in planned))
+    probed = strategy.probe_rate + world.probe_rate
+    strategy = replace(strategy, steps=tuple(step.weight for step in planned), probe_rate=probed)
     if options.timeout_s is not None:
         strategy = replace(strategy, deadline_s=options.timeout_s)
-    if options.skip_analysis:
-        strategy = replace(strategy, metrics=())
-    return strategy
+    return replace(strategy, metrics=()) if options.skip_analysis else strategy
 
 
 def _join(

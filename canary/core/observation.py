@@ -84,6 +84,8 @@ class World:
     Attributes:
         stable: the target. canary: None while there is none.
         surge: pods allowed above `replicas`. unavailable: pods allowed to be missing.
+        probe_rate: requests per second that the runtime's own health checks make to a pod of the target,
+            beyond those that the strategy knows of.
         others: names of things seen that are neither (a stray writer, a second canary), in words.
     """
 
@@ -92,6 +94,7 @@ class World:
     surge: int = 1
     unavailable: int = 0
     others: tuple[str, ...] = ()
+    probe_rate: float = 0.0
 
 
 @dataclass(frozen=True)
