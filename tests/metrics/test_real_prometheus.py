@@ -13,15 +13,15 @@ from itertools import pairwise
 from pathlib import Path
 from random import Random
 
-import httpx
 import pytest
 
 from canary.core.observation import Arm
 from canary.core.release import ArmFacts, PodFact
 from canary.core.strategy import ERRORS, LATENCY
 from canary.core.ticks import Look, advance, begin
+from canary.metrics.pods import Page, PodMetrics
 from canary.metrics.prometheus import PrometheusMetrics
-from canary.metrics.scrape import ScrapeMetrics
+from canary.metrics.scrape import fetcher
 from canary.ports import Clock, MetricsQuery
 from tests.metrics.loopback import Asked, Loopback, loopback
 from tests.metrics.test_prometheus_client import Settings
@@ -65,8 +65,7 @@ class Exporter:
 
     def answer(self, asked: Asked) -> tuple[int, dict[str, str], bytes]:
         now, pod = time.time(), asked.path.strip("/")
-        if asked.headers.get("User-Agent", "").startswith("Prometheus"):
-            self.asked_at.setdefault(pod, []).append(now)
+        self.asked_at.setdefault(pod, []).append(now)
         # Before the grid is laid, and in the history, the counters stand still.
         step = int((now - self.since) // STEP_S) if self.since and now > self.since else -1
         if pod == "c1" and step < 1:
@@ -167,7 +166,7 @@ def lay_the_grid(exporter: Exporter) -> None:
     exporter.since = soon + (phase - soon) % STEP_S
 
 
-def looks_of(source: ScrapeMetrics | PrometheusMetrics, since: float, ends: list[float]) -> tuple[Look, ...]:
+def looks_of(source: PodMetrics | PrometheusMetrics, since: float, ends: list[float]) -> tuple[Look, ...]:
     ticker = begin((ERRORS, LATENCY), since=since, interval_s=STEP_S, scrape_interval_s=STEP_S)
     looks: tuple[Look, ...] = ()
     for start, end in zip([since - 30.0, *ends], ends, strict=False):
@@ -189,11 +188,12 @@ def from_prometheus(server: Settings, clock: Clock, since: float, ends: list[flo
 
 def test_a_real_prometheus_and_direct_scraping_count_the_same_tick_by_tick(tmp_path: Path) -> None:
     program, clock, exporter = binary(), SystemClock(), Exporter()
-    with loopback() as pods, httpx.Client(trust_env=False) as client:
+    with loopback() as pods:
         pods.answer = exporter.answer
-        targets = {pod: f"{pods.url}/{pod}" for pod in PODS}
-        direct = ScrapeMetrics(lambda: targets, client, clock, scrape_interval_s=STEP_S)
+        pages = {pod: Page(f"{pods.url}/{pod}") for pod in PODS}
+        direct = PodMetrics(lambda: pages, fetcher(), clock, scrape_interval_s=STEP_S)
         with a_prometheus(program, pods, tmp_path) as (url, pid):
+            direct.read(a_query(0.0, clock.now()))
             lay_the_grid(exporter)
             since = exporter.since
             for step in range(STEPS):
@@ -204,6 +204,7 @@ def test_a_real_prometheus_and_direct_scraping_count_the_same_tick_by_tick(tmp_p
             clock.wait(end + STEP_S + 2.1 - clock.now())
 
             expected = looks_of(direct, since, [end])
+            direct.close()
             server = Settings(url, timeout_s=2.0)
             assert [look.k for look in expected] == [2, 3, 4, 5, 6]
             assert expected[0].canary["c1"]["errors"][0] > 0
