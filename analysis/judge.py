@@ -108,7 +108,6 @@ def advance(state: State, tick: Tick) -> State:
 def evidence(state: State) -> Evidence:
     """What the looks so far say."""
     design, numbers, layout = state.layout.design, state.numbers, state.layout
-    shift = design.window + 1 if design.window > 0 else 0
     harm = [min(x, _HUGE) for x in numbers.harm.tolist()]
     several = len(state.pods) > 1
     return Evidence(
@@ -116,7 +115,7 @@ def evidence(state: State) -> Evidence:
         t=numbers.t,
         harm=harm[0],
         harm_peak=_finite(float(numbers.peak)),
-        harm_limit=2.0**shift / design.false_rollback_rate,
+        harm_limit=2.0**design.window / design.false_rollback_rate,
         safety_limit=1.0 / design.false_promotion_rate,
         harm_without=dict(zip(state.pods, harm[1:], strict=True)) if several else {},
         metrics=_metrics(state),

@@ -53,7 +53,8 @@ class Design:
         false_rollback_rate: over all metrics and looks. false_promotion_rate: per metric.
         ticks: number of grid ticks until the deadline; spreads the onset prior.
         warm_up_min_s, warm_up_max_s: latency counts of a canary pod join after its warm-up.
-        window: k > 0 tests at false_rollback_rate * 2**-(k+1): evidence began anew without history.
+        window: k tests at false_rollback_rate * 2**-k. 0 where the past can be read again; without history
+            the first is 1 and each new beginning one more, so that all of them together keep to the rate.
     """
 
     metrics: tuple[MetricDesign, ...]

@@ -167,6 +167,7 @@ def _create(
         stable=stable,
         canary=ports.workloads.revise(stable, version),
         replicas=world.stable.replicas,
+        window=0 if ports.metrics.keeps_history else 1,
         since=now,
         phase_since=now,
         step_since=now,
@@ -195,12 +196,11 @@ def _strategy(ports: "Ports", settings: Settings, options: StartOptions, world: 
             f"{settings.target}: there is no room for a canary: {why}; nothing was touched",
             remedy="Raise the quota, free some of it, or lower the target's surge.",
         )
-    strategy = replace(strategy, steps=tuple(step.weight for step in planned))
+    probed = strategy.probe_rate + world.probe_rate
+    strategy = replace(strategy, steps=tuple(step.weight for step in planned), probe_rate=probed)
     if options.timeout_s is not None:
         strategy = replace(strategy, deadline_s=options.timeout_s)
-    if options.skip_analysis:
-        strategy = replace(strategy, metrics=())
-    return strategy
+    return replace(strategy, metrics=()) if options.skip_analysis else strategy
 
 
 def _join(

@@ -16,7 +16,7 @@ from canary.core.assess import Assessment
 from canary.core.assessed import Assessed
 from canary.core.decide import LEFT, decide
 from canary.core.observation import Observation
-from canary.core.release import Phase, Release
+from canary.core.release import Phase, Release, Stage
 from canary.core.walk import rolled_back
 from canary.errors import (
     CanaryError,
@@ -35,6 +35,11 @@ GATHER_S = 0.4
 """What comes within this time of the first of it is taken as one."""
 OUT_OF_REACH_S = 900.0
 """Stop driving, and say what is left, after this long without an answer."""
+ELSEWHERE = (
+    "watching: pods are scraped by their driver alone, so the numbers are in its output, and in the looks of "
+    "`canary audit export` some minutes later"
+)
+"""What a follower sees of the evidence where the source keeps no history."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +66,7 @@ class Memory:
         book: ledger entries not yet written, and the last one written.
         taken_over: this driver has noted that it took the release over.
         read: the metrics source has been read by this driver for this release.
+        reads_from: unix seconds from which this driver's scrapes count, where the source keeps no history.
     """
 
     assessment: Assessment | None = None
@@ -68,6 +74,7 @@ class Memory:
     book: journal.Journal | None = None
     taken_over: bool = False
     read: bool = False
+    reads_from: float = float("-inf")
 
 
 @dataclass(frozen=True)
@@ -98,24 +105,48 @@ def look(ports: Ports, target: str, memory: Memory, term: Term | None = None) ->
             f"there is no release of {target}", remedy="Start one with `canary start VERSION`."
         )
     release = recorded.release
-    if memory.assessment is not None and memory.assessment.key != assess.key(release):
-        memory = Memory(taken_over=memory.taken_over)
+    memory = _still_true(memory, release)
     seen = _proved(ports, release, _observe(ports, release, memory, term))
-    assessed, assessment = assess.nothing(release), memory.assessment
+    if not ports.metrics.keeps_history and (seen.window_lost or memory.reads_from == float("-inf")):
+        memory = replace(memory, reads_from=seen.at)
+    assessed = assess.nothing(release)
     judged = bool(release.strategy.metrics) and release.phase in (Phase.PENDING, Phase.PROGRESSING)
+    if judged and term is None and not ports.metrics.keeps_history:
+        return _followed(recorded, seen, replace(assessed, elsewhere=True), memory)
     if judged and not seen.window_lost and (known := _just_read(release, seen, memory)) is not None:
         assessed = known
     elif judged and not seen.window_lost:
-        assessed, assessment = _assess(ports, release, seen, assessment)
-        memory = Memory(assessment, assessed, memory.book, memory.taken_over, read=True)
+        assessed, assessment = _assess(ports, release, seen, memory)
+        memory = replace(memory, assessment=assessment, assessed=assessed, read=True)
     return Ticked(recorded, seen, assessed, decide(release, seen, assessed), memory)
+
+
+def _still_true(memory: Memory, release: Release) -> Memory:
+    """What is remembered and still holds of this release."""
+    before = memory.assessment
+    if before is None or before.key == assess.key(release):
+        return memory
+    if assess.window(before) == (release.id, release.window):
+        return replace(memory, assessment=None, assessed=None, book=None)
+    # Somebody else drove meanwhile and opened another window: what was scraped before is spent.
+    return Memory()
+
+
+def _followed(recorded: Recorded, seen: Observation, assessed: Assessed, memory: Memory) -> Ticked:
+    """What one sees of a release whose evidence the driver alone has: all but the evidence, and no zeros."""
+    release = recorded.release
+    decision = decide(release, seen, assessed)
+    if release.stage is Stage.HOLDING and release.pause is None:
+        decision = Wait(ELSEWHERE)
+    return Ticked(recorded, seen, assessed, decision, memory)
 
 
 def _observe(ports: Ports, release: Release, memory: Memory, term: Term | None) -> Observation:
     """The world, and what it means for this driver to be new."""
     world = ports.workloads.observe()
     new = term is not None and not memory.taken_over and bool(release.steps_at)
-    lost = new and not ports.metrics.keeps_history and not memory.read and release.phase is Phase.PROGRESSING
+    unread = not memory.read and not ports.metrics.keeps_history and bool(release.strategy.metrics)
+    lost = term is not None and unread and bool(release.steps_at) and release.phase is Phase.PROGRESSING
     return Observation(
         at=ports.clock.now(),
         world=world,
@@ -146,11 +177,9 @@ def _just_read(release: Release, seen: Observation, memory: Memory) -> Assessed 
     return replace(memory.assessed, looks=())
 
 
-def _assess(
-    ports: Ports, release: Release, seen: Observation, assessment: Assessment | None
-) -> tuple[Assessed, Assessment]:
+def _assess(ports: Ports, release: Release, seen: Observation, memory: Memory) -> tuple[Assessed, Assessment]:
     """Read what is new since the last look, and judge it."""
-    assessment = assessment or assess.begin(release)
+    assessment = memory.assessment or assess.begin(release, reads_from=memory.reads_from)
     scrapes = ports.metrics.read(assess.query(release, assessment, seen.at))
     return assess.advance(release, assessment, scrapes, seen)
 
@@ -169,7 +198,10 @@ def tick(ports: Ports, target: str, memory: Memory, term: Term, reporter: Report
     match found.decision:
         case Move() as move:
             recorded, memory = _move(ports, found, move, book, term)
-            if move.release.window != found.recorded.release.window or found.seen.attended_at is not None:
+            if move.release.window != found.recorded.release.window:
+                # Its looks are numbered anew, so what the journal knows of looks is found out again.
+                memory = replace(memory, taken_over=True, read=True, book=None)
+            elif found.seen.attended_at is not None:
                 memory = replace(memory, taken_over=True)
         case Act() as act:
             memory = _act(ports, found, act, book, term)

@@ -8,14 +8,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from canary.conduct import StartOptions, drive, exit_code, follow, request, start
-from canary.config.settings import KubernetesTarget, Runtime, Settings
+from canary.config.settings import KubernetesTarget, PodsSource, Runtime, Settings
 from canary.errors import InvalidError
 from canary.restore import undo
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
     from canary.clock import SystemClock
     from canary.kube.session import Session as Cluster
     from canary.loop import Ports
+    from canary.metrics.pods import Page
     from canary.ports import Metrics
 
 __all__ = [
@@ -36,6 +39,15 @@ FLUSH_S = 300.0
 """Looks are written to the cluster with the next decision, or after so long."""
 QUESTION_S = 6.0
 """Longest time for an answer of Prometheus while a lease is held."""
+OUTSIDE = (
+    "Pods are scraped at their own addresses: if those are not reachable from here, use `canary start "
+    "--in-cluster` or set `analysis.source.prometheus`; if they are, check `analysis.source.pods`"
+)
+INSIDE = (
+    "Check `analysis.source.pods` (port and path), and that no NetworkPolicy keeps this pod from the others; "
+    "or set `analysis.source.prometheus`"
+)
+"""What to do when no pod can be scraped, from without and from within the cluster."""
 
 
 def actor() -> str:
@@ -121,14 +133,8 @@ def _kubernetes(settings: Settings, actor: str, clock: "SystemClock") -> "Ports"
     from canary.loop import Ports
 
     session, target = _cluster(settings)
-    metrics = _prometheus(settings, clock)
-    if metrics is None:
-        raise InvalidError(
-            f"{settings.path}: there is no Prometheus to read from",
-            remedy="Set `analysis: {source: {prometheus: {url: ...}}}`.",
-        )
     shelf = Shelf(session, settings.target, clock.ring)
-    workloads = KubeWorkloads(session, target, settings.image, clock.now, clock.ring)
+    workloads = KubeWorkloads(session, target, settings.image, clock.now, clock.ring, scraped=settings.pods)
 
     def taken(since: str | None) -> None:
         # What the last driver wrote a moment before it ended must be seen.
@@ -139,7 +145,7 @@ def _kubernetes(settings: Settings, actor: str, clock: "SystemClock") -> "Ports"
         records=KubeRecords(shelf),
         lease=KubeLease(session, record_name(settings.target), actor, clock, taken=taken),
         workloads=workloads,
-        metrics=metrics,
+        metrics=_prometheus(settings, clock) or _pods(settings, workloads.pages, clock),
         ledger=KubeLedger(shelf),
         clock=clock,
         actor=actor,
@@ -160,6 +166,21 @@ def _cluster(settings: Settings) -> "tuple[Cluster, KubernetesTarget]":
     if target is None:
         raise InvalidError(f"{settings.path}: `target.deployment` is missing")
     return connected(target.namespace, target.context), target
+
+
+def _pods(settings: Settings, pages: "Callable[[], Mapping[str, Page]]", clock: "SystemClock") -> "Metrics":
+    from canary.metrics.pods import PodMetrics
+    from canary.metrics.scrape import fetcher
+
+    source = settings.pods or PodsSource()
+    inside = "KUBERNETES_SERVICE_HOST" in os.environ
+    return PodMetrics(
+        pages,
+        fetcher(insecure=source.insecure),
+        clock,
+        scrape_interval_s=source.scrape_s,
+        remedy=INSIDE if inside else OUTSIDE,
+    )
 
 
 def _prometheus(settings: Settings, clock: "SystemClock") -> "Metrics | None":

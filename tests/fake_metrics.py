@@ -28,7 +28,8 @@ class FakeMetrics:
         reachable: while False, a read answers so; scrapes are kept all the same.
         scraping: while False, no scrapes are made: they are missing for ever.
         hidden: names of pods that are not scraped.
-        keeps_history: without it, a read gives only scrapes made since the last one.
+        keeps_history: without it, a read gives only scrapes made since `begun`.
+        begun: unix seconds at which the process began that scrapes now.
         lag_s: scrapes younger than this are not in the answer yet.
         reads: every query, in order.
     """
@@ -37,13 +38,13 @@ class FakeMetrics:
     scrape_s: float = 15.0
     history_s: float = 1200.0
     keeps_history: bool = True
+    begun: float = 0.0
     lag_s: float = 0.0
     reachable: bool = True
     scraping: bool = True
     hidden: set[str] = field(default_factory=set)
     reads: list[MetricsQuery] = field(default_factory=list)
     _scrapes: list[_Scraped] = field(default_factory=list)
-    _read_to: float = 0.0
 
     def __post_init__(self) -> None:
         now, each = self.cluster.clock.now(), self.cluster.rate / max(1, len(self.cluster.pods))
@@ -72,8 +73,7 @@ class FakeMetrics:
             return Scrapes(reachable=False, note="the source does not answer")
         now = self.cluster.clock.now()
         settled = now - self.lag_s
-        start = query.start if self.keeps_history else max(query.start, self._read_to)
-        self._read_to = now
+        start = query.start if self.keeps_history else max(query.start, self.begun)
         samples = (_sample(one, query) for one in self._scrapes if start < one.at <= min(query.end, settled))
         return Scrapes(
             tuple(one for one in samples if one is not None),

@@ -66,6 +66,7 @@ class Stage:
     def ports(self, cut: PowerCut | None = None) -> Ports:
         """The ports of one new driver process."""
         self.drivers += 1
+        self.metrics.begun = self.clock.now()
         cut = cut or PowerCut()
         records: Records = cut.records(self.records)
         workloads: Workloads = cut.workloads(_Watched(self))

@@ -9,7 +9,7 @@ from canary.cli.session import Session
 from canary.core.observation import Observation, World
 from canary.core.release import ArmFacts, PodFact, Release
 from canary.core.strategy import Margin, Metric, MetricKind, Strategy
-from canary.errors import CanaryError
+from canary.errors import CanaryError, InvalidError
 from canary.view import words
 
 RECENT_S = 600.0
@@ -24,12 +24,21 @@ def forecast(session: Session, world: World, share: float) -> dict[str, Any]:
         session: gives the metrics source and the strategy.
         world: as it is now.
         share: of the requests that the canary gets at the last step, in (0, 1).
+
+    Raises:
+        InvalidError: it cannot be told where the metrics are.
     """
     strategy = session.settings.strategy
     try:
         looks, edges, note = _history(session, world)
+    except InvalidError:
+        raise
     except CanaryError as fault:
         return _unknown(fault.message)
+    if looks is None:
+        return _unknown(note, warning=note)
+    if not looks and not session.ports.metrics.keeps_history:
+        return _unknown(note or "the pods' own pages tell of no past; it shows once a release runs")
     requests = _requests(looks, strategy)
     if not requests:
         return _unknown(note or "no request was counted in the last minutes; is the service under load?")
@@ -85,8 +94,11 @@ Look = Mapping[str, Mapping[str, Sequence[float]]]
 Edges = Mapping[str, tuple[float, ...]]
 
 
-def _history(session: Session, world: World) -> tuple[Sequence[Look], Edges, str]:
-    """The stable's past as the live loop would read it: looks of pod -> metric -> counts per category."""
+def _history(session: Session, world: World) -> tuple[Sequence[Look] | None, Edges, str]:
+    """The stable's past as the live loop would read it: looks of pod -> metric -> counts per category.
+
+    None when the source does not answer.
+    """
     from canary.core import assess
 
     now = session.ports.clock.now()
@@ -108,7 +120,7 @@ def _history(session: Session, world: World) -> tuple[Sequence[Look], Edges, str
     begun = assess.begin(imagined)
     scrapes = session.ports.metrics.read(assess.query(imagined, begun, now))
     if not scrapes.reachable:
-        return (), {}, f"the metrics source does not answer: {scrapes.note}"
+        return None, {}, f"the metrics source does not answer: {scrapes.note}"
     _, state = assess.advance(imagined, begun, scrapes, Observation(now, world))
     return state.history, state.edges, scrapes.note
 
@@ -174,8 +186,8 @@ def _warning(slow: Sequence[Mapping[str, Any]], strategy: Strategy) -> str:
     )
 
 
-def _unknown(note: str) -> dict[str, Any]:
-    return {"requests_per_s": None, "note": note, "metrics": [], "warning": ""}
+def _unknown(note: str, *, warning: str = "") -> dict[str, Any]:
+    return {"requests_per_s": None, "note": note, "metrics": [], "warning": warning}
 
 
 def _not_known(metric: Metric, note: str) -> dict[str, Any]:

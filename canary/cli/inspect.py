@@ -93,13 +93,15 @@ def history(
     emit(document, output, _history_text(document))
 
 
-def _looked(session: Session) -> tuple[Snapshot, dict[str, Any]]:
-    """The release as a follower sees it in one look."""
+def _looked(session: Session) -> tuple[Snapshot, dict[str, Any] | None]:
+    """The release as a follower sees it in one look; no evidence where only the driver has any."""
     from canary import loop
     from canary.core.journal import evidence_body
 
     seen = loop.look(session.ports, session.target, loop.Memory(taken_over=True, read=True))
     snap = take(seen.recorded.release, seen.seen, seen.assessed, seen.decision)
+    if seen.assessed.elsewhere:
+        return snap, None
     return snap, {"looks": snap.looks, **evidence_body(seen.assessed.evidence)}
 
 

@@ -4,10 +4,11 @@ from collections.abc import Callable, Iterator
 from itertools import pairwise
 
 from canary.config.document import Place
-from canary.config.schema import File, Metric
+from canary.config.schema import File, Metric, Pods
 from canary.config.units import format_duration
 
 Found = Iterator[tuple[Place, str]]
+USUAL_PODS = Pods.model_validate({})
 Check = tuple[tuple[str, ...], Callable[[File], Found]]
 
 
@@ -85,14 +86,29 @@ def _deadline(file: File) -> Found:
         )
 
 
+def _source(file: File) -> Found:
+    source = file.analysis.source
+    if source is None:
+        return
+    if (source.prometheus is None) == (source.pods is None):
+        found = "none of them" if source.prometheus is None else "both"
+        yield ("analysis", "source"), f"found {found}, wanted one of `prometheus`, `pods`"
+    elif source.pods is not None and file.target.local is not None:
+        yield (
+            ("analysis", "source", "pods"),
+            "is for Kubernetes: replicas of a local service are scraped in any case; leave `source` out",
+        )
+
+
 def _interval(file: File) -> Found:
     source = file.analysis.source
-    if source is not None:
+    if source is not None and source.prometheus is not None:
         key, scrape = "analysis.source.prometheus.scrape_interval", source.prometheus.scrape_interval
     elif file.local is not None:
         key, scrape = "local.scrape", file.local.scrape
     else:
-        return
+        pods = (source.pods if source is not None else None) or USUAL_PODS
+        key, scrape = "analysis.source.pods.scrape", pods.scrape
     if file.analysis.interval < scrape:
         yield (
             ("analysis", "interval"),
@@ -185,6 +201,7 @@ CHECKS: tuple[Check, ...] = (
     (("steps",), _steps),
     (("hold",), _hold),
     (("deadline", "hold", "steps"), _deadline),
+    (("analysis.source", "target"), _source),
     (("analysis.interval", "analysis.source", "local.scrape"), _interval),
     (("analysis.warm_up",), _warm_up),
     (("analysis.metrics",), _metrics),

@@ -14,6 +14,7 @@ from canary.config.settings import (
     ControllerSettings,
     KubernetesTarget,
     LocalService,
+    PodsSource,
     PrometheusSource,
     Runtime,
     Settings,
@@ -57,7 +58,8 @@ def resolve(path: Path, file: schema.File) -> Settings:
         local=local,
         kubernetes=kubernetes,
         image=file.image,
-        prometheus=_prometheus(source.prometheus, folder) if source is not None else None,
+        prometheus=_prometheus(source.prometheus, folder) if source and source.prometheus else None,
+        pods=_pods(file),
         controller=ControllerSettings(**dict(file.controller)) if file.controller else ControllerSettings(),
         capacity_asked=file.capacity is not None,
     )
@@ -117,10 +119,33 @@ def _prometheus(source: schema.Prometheus, folder: Path) -> PrometheusSource:
     )
 
 
+def _pods(file: schema.File) -> PodsSource | None:
+    """A Deployment without a Prometheus is scraped pod by pod."""
+    source = file.analysis.source
+    if file.local is not None or (source is not None and source.prometheus is not None):
+        return None
+    given = source.pods if source is not None and source.pods is not None else schema.Pods.model_validate({})
+    return PodsSource(given.port, given.path, given.scrape, given.insecure)
+
+
+def _scrapes(file: schema.File) -> tuple[float, float]:
+    """The interval of the source's scrapes in seconds, and how often per second machines ask a pod.
+
+    What Kubernetes' own probes ask is in the target's template, and gets known when a release is created.
+    """
+    pods, source = _pods(file), file.analysis.source
+    own = [pods.scrape_s] if pods is not None else [file.local.scrape] if file.local is not None else []
+    theirs = (
+        [source.prometheus.scrape_interval] if source is not None and source.prometheus is not None else []
+    )
+    every = [*theirs, *own]
+    probed = [PROBE_READY_S] if file.local is not None else []
+    return every[0], sum(1.0 / each for each in (*every, *probed))
+
+
 def _strategy(file: schema.File) -> Strategy:
-    analysis, local, source = file.analysis, file.local, file.analysis.source
-    usual = Strategy()
-    scrape_s = source.prometheus.scrape_interval if source else local.scrape if local else None
+    analysis, local = file.analysis, file.local
+    scrape_s, probe_rate = _scrapes(file)
     return Strategy(
         steps=tuple(file.steps),
         hold_min_s=file.hold.min,
@@ -129,7 +154,7 @@ def _strategy(file: schema.File) -> Strategy:
         pause_max_s=file.pause_max,
         on_inconclusive=OnInconclusive(file.on_inconclusive),
         interval_s=analysis.interval,
-        scrape_interval_s=scrape_s if scrape_s is not None else usual.scrape_interval_s,
+        scrape_interval_s=scrape_s,
         warm_up_min_s=analysis.warm_up.min,
         warm_up_max_s=analysis.warm_up.max,
         false_rollback_rate=analysis.false_rollback_rate,
@@ -139,8 +164,8 @@ def _strategy(file: schema.File) -> Strategy:
         bake_s=file.bake,
         # The runtime gives a pod up first, and knows why.
         ready_deadline_s=local.ready + READY_SLACK_S if local else file.target.ready,
-        probe_rate=1.0 / PROBE_READY_S + 1.0 / local.scrape if local else usual.probe_rate,
-        capacity=Capacity(file.capacity or usual.capacity),
+        probe_rate=probe_rate,
+        capacity=Capacity(file.capacity) if file.capacity else Capacity.REPLACE,
         promote=Promote(file.promote),
     )
 

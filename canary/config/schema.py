@@ -284,10 +284,34 @@ class Prometheus(Section):
     )
 
 
+class Pods(Section):
+    """The pods' own metrics pages, scraped at their own addresses (Kubernetes)."""
+
+    port: int | None = Field(
+        None,
+        ge=1,
+        le=65535,
+        description="Left out: that of the annotation prometheus.io/port, of the container port named "
+        "`metrics`, or the only one of the released container.",
+    )
+    path: UrlPath | None = Field(
+        None, description="Left out: that of the annotation prometheus.io/path, or /metrics."
+    )
+    scrape: Stretch = Field(15.0, description="How often each pod is scraped.")
+    insecure: bool = Field(
+        False, description="With prometheus.io/scheme https: take it without checking the certificate."
+    )
+
+
 class Source(Section):
     """Where counters are read. Left out: the pods' own metrics pages."""
 
-    prometheus: Prometheus = Field(description="A Prometheus server.")
+    model_config = ConfigDict(
+        json_schema_extra={"oneOf": [{"required": ["prometheus"]}, {"required": ["pods"]}]}
+    )
+
+    prometheus: Prometheus | None = Field(None, description="A Prometheus server.")
+    pods: Pods | None = Field(None, description="The pods' own metrics pages (Kubernetes).")
 
 
 class Analysis(Section):

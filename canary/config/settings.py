@@ -65,6 +65,21 @@ class PrometheusSource:
 
 
 @dataclass(frozen=True)
+class PodsSource:
+    """The pods' own metrics pages. What is None is taken from the pods' annotations and ports.
+
+    Attributes:
+        port: of the page, 1 to 65535. path: of the page. scrape_s: between two scrapes of a pod.
+        insecure: take https without checking the certificate.
+    """
+
+    port: int | None = None
+    path: str | None = None
+    scrape_s: float = 15.0
+    insecure: bool = False
+
+
+@dataclass(frozen=True)
 class KubernetesTarget:
     """A Deployment.
 
@@ -98,7 +113,8 @@ class Settings:
     Attributes:
         path: the file. digest: hash of what it resolved to; recorded with each release.
         target: the target's name (of the local service or of the Deployment).
-        prometheus: None: the local runtime's own ring, or direct scraping.
+        prometheus: None: the local runtime's own ring, or `pods`.
+        pods: their own pages are scraped; None: a Prometheus is read, or the target is a local service.
         capacity_asked: the file says how capacity is arranged; else it follows from the target.
     """
 
@@ -111,6 +127,7 @@ class Settings:
     kubernetes: KubernetesTarget | None = None
     image: str | None = None
     prometheus: PrometheusSource | None = None
+    pods: PodsSource | None = None
     controller: ControllerSettings = field(default_factory=ControllerSettings)
     capacity_asked: bool = False
 

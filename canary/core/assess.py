@@ -69,6 +69,11 @@ def key(release: Release) -> tuple[object, ...]:
     return release.id, release.window, pods
 
 
+def window(assessment: Assessment) -> tuple[object, ...]:
+    """The release and window that an assessment belongs to."""
+    return assessment.key[:2]
+
+
 def begin(release: Release, *, reads_from: float = float("-inf")) -> Assessment:
     """An assessment that has seen nothing. `reads_from`: see `ticks.Grid`."""
     strategy = release.strategy
@@ -85,7 +90,7 @@ def begin(release: Release, *, reads_from: float = float("-inf")) -> Assessment:
 def query(release: Release, assessment: Assessment, at: float) -> MetricsQuery:
     """What has to be read now."""
     strategy = release.strategy
-    start = release.since - strategy.history_s
+    start = max(release.since - strategy.history_s, assessment.ticker.grid.reads_from)
     if assessment.read_to is not None:
         start = max(start, assessment.read_to - OVERLAP_TICKS * strategy.interval_s)
     revisions = ((Arm.STABLE, release.stable), (Arm.CANARY, release.canary))
@@ -99,7 +104,7 @@ def nothing(release: Release) -> Assessed:
 
 
 def _no_evidence(strategy: Strategy, window: int) -> Evidence:
-    rate = strategy.false_rollback_rate * (2.0 ** -(window + 1) if window else 1.0)
+    rate = strategy.false_rollback_rate * 2.0**-window
     return Evidence(0, 0.0, 1.0, 1.0, 1.0 / rate, 1.0 / strategy.false_promotion_rate)
 
 

@@ -51,6 +51,7 @@ class Assessed:
         rates: arm name -> requests per second over the last looks.
         step_requests: canary requests since the current step began to hold.
         watched: histogram metric -> bounds in seconds that its safety test watches, from the history.
+        elsewhere: this process has no scrapes and nobody can give it any: only the driver knows.
     """
 
     evidence: Evidence
@@ -63,3 +64,4 @@ class Assessed:
     rates: Mapping[str, float] = field(default_factory=dict)
     step_requests: float = 0.0
     watched: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    elsewhere: bool = False

@@ -129,6 +129,8 @@ class World:
         budgets: what others ask to be ready.
         scaler: in words who else sets the target's replicas (an autoscaler), or empty. They are not ours
             to write then.
+        probe_rate: requests per second that the runtime's own health checks make to a pod of the target,
+            beyond those that the strategy knows of.
         others: names of things seen that are neither (a stray writer, a second canary), in words.
     """
 
@@ -140,6 +142,7 @@ class World:
     bounds: tuple[Bound, Bound] | None = None
     budgets: tuple[Budget, ...] = ()
     scaler: str = ""
+    probe_rate: float = 0.0
 
     def room(self, size: int) -> tuple[int, int]:
         """Surge and unavailable of a target of `size` pods, however many it is asked for now."""

@@ -135,7 +135,8 @@ class Release:
         arms: facts per arm, by arm name ("stable", "canary", "baseline").
         images: identities of the images that the canary's pods were seen to run: what was judged.
         slo_edges: per histogram metric, the bucket bounds (seconds) the safety test watches.
-        window: 0; one more each time evidence had to start anew because there is no history.
+        window: 0 where the source keeps history; else 1, and one more each time evidence had to start anew.
+            Window k has the part 2**-k of the false-rollback rate.
         unattended_s: time in which nobody drove, or nothing was seen.
         requests: not yet obeyed. pause: see `Pause`.
         outcome, reason: why it ends as it does, for machines and for people.

@@ -5,16 +5,18 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from canary.config.settings import KubernetesTarget
+from canary.config.settings import KubernetesTarget, PodsSource
 from canary.core.actions import Action, Remove, Scale, SetRevision
 from canary.core.observation import Arm, Pod, Workload, World
 from canary.core.revision import Revision
 from canary.errors import ConflictError, InvalidError, MissingError, TransientError
 from canary.kube import neighbours, objects, rights
+from canary.kube import pages as pages_of
 from canary.kube.mirror import Mirror
 from canary.kube.pods import alive, pod_of
 from canary.kube.rbac import Account, rules
 from canary.kube.session import Json, Session, quantity
+from canary.metrics.pods import Page
 
 DEPLOYMENTS = ("apps/v1", "deployments")
 REPLICA_SETS = ("apps/v1", "replicasets")
@@ -45,6 +47,7 @@ class KubeWorkloads:
         target: which Deployment. image: repository to release from; None: that of the container.
         now: unix seconds.
         changed: called, from another thread, when something is new.
+        scraped: how the pods' own metrics pages are found, when they are what is read; else None.
     """
 
     def __init__(
@@ -54,8 +57,11 @@ class KubeWorkloads:
         image: str | None,
         now: Callable[[], float],
         changed: Callable[[], None] = lambda: None,
+        *,
+        scraped: PodsSource | None = None,
     ) -> None:
         self._session = session
+        self._scraped = scraped
         self._target = target
         self._image = image
         self._now = now
@@ -84,16 +90,36 @@ class KubeWorkloads:
         ready = {pod.uid for one in (stable, canary) if one is not None for pod in one.pods if pod.ready}
         self._counted_on = frozenset(ready)
         bounds = objects.bounds(seen.target["spec"])
-        labels = objects.template_of(seen.target)["metadata"]["labels"]
+        template = objects.template_of(seen.target)
+        labels = template["metadata"]["labels"]
         world = World(
             stable,
             canary,
             bounds=bounds,
-            budgets=neighbours.budgets(list(self._budgets.objects().values()), labels),
+            budgets=neighbours.budgets(
+                list(self._budgets.objects().values()), template["metadata"]["labels"]
+            ),
             scaler=neighbours.scaler(list(self._scalers.objects().values()), self._target.deployment),
+            probe_rate=pages_of.probe_rate(template, self._target.container),
         )
         surge, unavailable = world.room(stable.replicas)
         return replace(world, surge=surge, unavailable=unavailable)
+
+    def pages(self) -> dict[str, Page]:
+        """Where each pod of the two workloads shows its metrics, by name; those without an address left out.
+
+        Raises:
+            InvalidError: it cannot be told where.
+        """
+        seen = self._look()
+        if seen is None or self._scraped is None:
+            return {}
+        template = seen.target["spec"]["template"]
+        name = objects.container_of(template, self._target.container)["name"]
+        uids = [one["metadata"]["uid"] for one in (seen.target, seen.canary) if one is not None]
+        sets = {key for key, one in seen.sets.items() if any(objects.owned_by(one, uid) for uid in uids)}
+        mine = [one for one in seen.pods if any(objects.owned_by(one, key) for key in sets)]
+        return pages_of.pages(mine, name, self._scraped)
 
     def apply(self, action: Action, *, within_s: float) -> None:
         """Ask the API server for one stated end; does not wait for pods.
@@ -122,12 +148,14 @@ class KubeWorkloads:
         """The revision that runs `version`, all else as in `base`. Touches nothing.
 
         Raises:
-            InvalidError: the container cannot be told, the Deployment is paused, or a Deployment that is
-                not ours has the canary's name. DeniedError: this account lacks rights for a release.
+            InvalidError: the container cannot be told, or where its metrics are, the Deployment is paused, or
+                one that is not ours has the canary's name. DeniedError: this account lacks rights for it.
         """
         seen = self._look()
         if seen is not None:
             _check(seen)
+        if self._scraped is not None:
+            pages_of.check(base.template, self._target.container, self._scraped)
         rights.check(self._session, rules(Account.DRIVER, self._target.deployment))
         return objects.with_version(base, version, self._target.container, self._image)
 

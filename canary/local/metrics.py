@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 
 from canary.config.settings import LocalService
@@ -15,6 +15,7 @@ from canary.local import status
 from canary.local.layout import Layout
 from canary.local.ring import RingReader, Scrape, Series
 from canary.metrics.extract import Exposition, edges, sample
+from canary.metrics.kept import CommonEdges
 from canary.ports import MetricsQuery
 
 Edges = dict[str, tuple[float, ...]]
@@ -40,7 +41,7 @@ class RingMetrics:
         self._layout = Layout.of(service)
         self._asked: tuple[object, ...] = ()
         self._reader: RingReader[_Kept] | None = None
-        self._common: Edges = {}
+        self._common = CommonEdges()
 
     @property
     def keeps_history(self) -> bool:
@@ -68,14 +69,14 @@ class RingMetrics:
             one for one in kept if query.start < one.sample.at <= query.end and _is_asked(one, query.arms)
         ]
         for one in chosen:
-            self._narrow(one.edges)
+            self._common.narrow(one.edges)
         chosen.sort(key=lambda one: (one.sample.at, one.sample.pod))
         pods = {one.sample.pod for one in chosen}
         pods |= {fact.name for facts in query.arms.values() for fact in facts.pods}
         return Scrapes(
-            tuple(self._on_common_edges(one) for one in chosen),
+            tuple(self._common.applied(one.sample, one.edges) for one in chosen),
             {pod: at for pod, at in gone.items() if pod in pods and at <= query.end},
-            {name: found for name, found in self._common.items() if found},
+            self._common.shared,
             settled_until=observed.at,
             note="; ".join(observed.problems),
         )
@@ -85,30 +86,9 @@ class RingMetrics:
         asked = (metrics, tuple(sorted(query.exclude.items())))
         if self._reader is None or asked != self._asked:
             exclude = {label: tuple(patterns) for label, patterns in query.exclude.items()}
-            self._asked, self._common = asked, {}
+            self._asked, self._common = asked, CommonEdges()
             self._reader = RingReader(self._layout.ring, _keeper(metrics, exclude))
         return self._reader
-
-    def _narrow(self, found: Edges) -> None:
-        # Never wider again: counts of one release must keep their categories.
-        for name, bounds in found.items():
-            before = self._common.get(name)
-            if before is None:
-                self._common[name] = bounds
-            elif before != bounds:
-                self._common[name] = tuple(bound for bound in before if bound in bounds)
-
-    def _on_common_edges(self, one: _Kept) -> Sample:
-        if all(self._common[name] == bounds for name, bounds in one.edges.items()):
-            return one.sample
-        counters = dict(one.sample.counters)
-        for name, bounds in one.edges.items():
-            counts = counters.get(name)
-            if counts is None:
-                continue
-            at_bound = dict(zip(bounds, counts, strict=False))
-            counters[name] = (*(at_bound[bound] for bound in self._common[name]), counts[-1])
-        return replace(one.sample, counters=counters)
 
 
 def _is_asked(one: _Kept, arms: Mapping[Arm, ArmFacts]) -> bool:

@@ -1,18 +1,13 @@
-"""Scraping a pod's metrics page, and the metrics port on top of that, without history."""
+"""Scraping one metrics page."""
 
 import time
-from collections import deque
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable
 
 import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
-from canary.core.observation import Arm
-from canary.core.samples import Scrapes
 from canary.errors import TransientError
-from canary.metrics.extract import PROCESS_START, Exposition, Reading, read
-from canary.ports import Clock, MetricsQuery
+from canary.metrics.extract import PROCESS_START, Exposition
 
 LARGEST_PAGE = (
     16 * 1024 * 1024
@@ -84,76 +79,12 @@ def _unscraped(url: str, words: str) -> TransientError:
     )
 
 
-@dataclass
-class ScrapeMetrics:
-    """Counters straight from the pods, one scrape a pod per scrape interval, kept in memory alone.
+def fetcher(*, insecure: bool = False) -> Callable[[str, float], Exposition]:
+    """What scrapes a URL within so many seconds, by connections of its own.
 
-    A restart begins without a past: evidence then opens a new window.
-
-    Attributes:
-        targets: gives pod name -> URL of its metrics page, for the pods that exist now.
-        client: makes the requests. clock: the time of a scrape.
-        scrape_interval_s: a pod is not scraped more often than this.
-        timeout_s: for one pod. kept: scrapes remembered per pod.
+    Args:
+        insecure: take https without checking the certificate: a pod's seldom names its address.
     """
-
-    targets: Callable[[], Mapping[str, str]]
-    client: httpx.Client
-    clock: Clock
-    scrape_interval_s: float
-    timeout_s: float = 2.0
-    kept: int = 5760
-    _pages: dict[str, deque[tuple[float, Exposition]]] = field(default_factory=dict, init=False)
-    _tried: dict[str, float] = field(default_factory=dict, init=False)
-    _gone: dict[str, float] = field(default_factory=dict, init=False)
-    _edges: dict[str, tuple[float, ...]] = field(default_factory=dict, init=False)
-
-    @property
-    def keeps_history(self) -> bool:
-        """Never: what this process scraped ends with it."""
-        return False
-
-    def read(self, query: MetricsQuery) -> Scrapes:
-        """Scrape what is due, then answer from memory.
-
-        `reachable` is False when pods were due and not one of them could be scraped.
-        """
-        arms = {fact.name: Arm(arm) for arm, facts in query.arms.items() for fact in facts.pods}
-        targets = {pod: url for pod, url in self.targets().items() if pod in arms}
-        tried, faults = self._scrape(targets)
-        if faults and len(faults) == tried:
-            return Scrapes(reachable=False, note="; ".join(faults))
-        readings = [
-            Reading(pod, arms[pod], at, exposition)
-            for pod, pages in self._pages.items()
-            if pod in arms
-            for at, exposition in pages
-            if query.start < at <= query.end
-        ]
-        samples, edges = read(readings, metrics=query.metrics, exclude=query.exclude, known=self._edges)
-        self._edges = edges
-        shared = {name: bounds for name, bounds in edges.items() if bounds}
-        return Scrapes(samples, dict(self._gone), shared, self.clock.now(), note="; ".join(faults))
-
-    def _scrape(self, targets: Mapping[str, str]) -> tuple[int, list[str]]:
-        for pod in self._pages:
-            if pod in targets:
-                self._gone.pop(pod, None)
-            else:
-                self._gone.setdefault(pod, self.clock.now())
-        due = {pod: url for pod, url in targets.items() if self._is_due(pod)}
-        faults = []
-        for pod, url in due.items():
-            at = self._tried[pod] = self.clock.now()
-            try:
-                page = fetch(self.client, url, self.timeout_s)
-            except TransientError as error:
-                faults.append(f"{pod}: {error.message}")
-            else:
-                self._pages.setdefault(pod, deque(maxlen=self.kept)).append((at, page))
-        return len(due), faults
-
-    def _is_due(self, pod: str) -> bool:
-        last = self._tried.get(pod)
-        # A tenth early: a loop that comes round every interval would otherwise miss every other scrape.
-        return last is None or self.clock.now() - last >= 0.9 * self.scrape_interval_s
+    limits = httpx.Limits(max_keepalive_connections=0)
+    client = httpx.Client(trust_env=False, verify=not insecure, limits=limits)
+    return lambda url, timeout_s: fetch(client, url, timeout_s)

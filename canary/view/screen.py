@@ -15,6 +15,7 @@ from canary.view.snapshot import ArmRow, MetricRow, Snapshot
 
 LINES = 24
 LABEL = 10
+ELSEWHERE = "not known here: the driver alone scrapes the pods"
 
 
 class Style(StrEnum):
@@ -154,7 +155,8 @@ def _arm(row: ArmRow, snap: Snapshot) -> Line:
 def _metrics(snap: Snapshot, room: Room, lines: int) -> list[Line]:
     """Two lines a metric, one when there is not room enough, and only the worst when there is not that."""
     if not snap.metrics:
-        return [*room.paragraph("metrics", "nothing compared yet", Style.QUIET, 1), ()][:lines]
+        nothing = ELSEWHERE if snap.elsewhere else "nothing compared yet"
+        return [*room.paragraph("metrics", nothing, Style.QUIET, 1), ()][:lines]
     rows = sorted(snap.metrics, key=lambda row: -row.harm)
     if 2 * len(rows) + 2 <= lines:
         shown = [line for row in snap.metrics for line in (_rates(row), _interval(row, room))]
@@ -203,6 +205,8 @@ def _legend() -> Line:
 
 def _against(snap: Snapshot, room: Room) -> list[Line]:
     """The evidence for rolling back, on its way to the limit."""
+    if snap.elsewhere:
+        return [(_label("against"), (ELSEWHERE, Style.QUIET))]
     over = snap.harm_peak >= snap.harm_limit
     now = snap.harm_peak if over else snap.harm
     told = f" {words.evidence(now)} of {words.evidence(snap.harm_limit)}"
@@ -216,6 +220,8 @@ def _against(snap: Snapshot, room: Room) -> list[Line]:
 
 def _for(snap: Snapshot, room: Room) -> list[Line]:
     """The evidence for promoting: decided at the last step, every metric for itself."""
+    if snap.elsewhere and snap.deciding:
+        return [(_label("for"), (ELSEWHERE, Style.QUIET))]
     if not snap.deciding:
         when = "decided at the last step" if snap.phase in {Phase.PENDING, Phase.PROGRESSING} else "closed"
         return [(_label("for"), (when, Style.QUIET))]

@@ -100,6 +100,7 @@ class Snapshot:
             (negative: over); left_s is None where no deadline runs.
         next: commands that make sense now, the likeliest first.
         deciding: this is the step at which promotion is decided.
+        elsewhere: the driver alone has the numbers: none is shown.
         ending: how it ended, in one line; empty while open. reason: why it ends so.
     """
 
@@ -128,6 +129,7 @@ class Snapshot:
     pause: str = ""
     pause_left_s: float | None = None
     deciding: bool = False
+    elsewhere: bool = False
     next: tuple[str, ...] = ()
     ending: str = ""
     outcome: Outcome | None = None
@@ -167,6 +169,7 @@ def take(release: Release, seen: Observation, assessed: Assessed | None, decisio
         pause=f"by {release.pause.by}: {release.pause.reason}" if release.pause else "",
         pause_left_s=release.pause.until - seen.at if release.pause else None,
         deciding=release.last_step and release.phase is Phase.PROGRESSING,
+        elsewhere=assessed is not None and assessed.elsewhere,
         next=commands(release),
         ending=ending(release),
         outcome=release.outcome,

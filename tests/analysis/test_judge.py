@@ -187,7 +187,7 @@ def test_what_is_tolerated_is_no_harm() -> None:
     assert lenient.harm_peak < 10.0
 
 
-@pytest.mark.parametrize(("window", "limit"), [(0, 100.0), (1, 400.0), (2, 800.0)])
+@pytest.mark.parametrize(("window", "limit"), [(0, 100.0), (1, 200.0), (2, 400.0)])
 def test_a_window_opened_anew_has_a_smaller_share_of_the_rate(window: int, limit: float) -> None:
     found = judge.evidence(judge.begin(errors_only(window=window), STEADY))
     assert found.harm_limit == pytest.approx(limit)
@@ -196,7 +196,7 @@ def test_a_window_opened_anew_has_a_smaller_share_of_the_rate(window: int, limit
 
 def test_all_windows_together_keep_the_promised_rate() -> None:
     rates = [1 / judge.evidence(judge.begin(errors_only(window=k), [])).harm_limit for k in range(1, 12)]
-    assert sum(rates) <= 0.01 / 2
+    assert 0.009 < sum(rates) <= 0.01
 
 
 def test_latency_waits_for_the_warm_up_and_errors_do_not() -> None:

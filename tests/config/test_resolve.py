@@ -1,11 +1,12 @@
 """What a file without faults comes to."""
 
+import re
 from pathlib import Path
 
 import pytest
 
 from canary.config.load import load
-from canary.config.settings import KubernetesTarget, Runtime, Settings
+from canary.config.settings import KubernetesTarget, PodsSource, Runtime, Settings
 from canary.core.strategy import (
     ERRORS,
     LATENCY,
@@ -16,6 +17,7 @@ from canary.core.strategy import (
     OnInconclusive,
     Strategy,
 )
+from canary.errors import InvalidError
 
 LOCAL = """\
 target: {local: shop}
@@ -37,9 +39,8 @@ def metrics(folder: Path, text: str) -> tuple[Metric, ...]:
 def test_what_is_left_out_is_as_the_core_has_it(tmp_path: Path) -> None:
     found, usual = loaded(tmp_path, CLUSTER).strategy, Strategy()
 
-    assert {name: value for name, value in vars(found).items() if name != "exclude"} == {
-        name: value for name, value in vars(usual).items() if name != "exclude"
-    }
+    known = {**vars(usual), "exclude": found.exclude, "probe_rate": 1 / usual.scrape_interval_s}
+    assert vars(found) == known
 
 
 def test_a_local_service_has_its_paths_from_the_folder_of_the_file(tmp_path: Path) -> None:
@@ -70,6 +71,56 @@ def test_a_deployment_is_understood(tmp_path: Path) -> None:
     assert settings.kubernetes == KubernetesTarget("prod", "api", "app")
     assert settings.image == "shop/api"
     assert settings.local is None
+
+
+def test_without_a_prometheus_the_pods_of_a_deployment_are_scraped(tmp_path: Path) -> None:
+    usual = loaded(tmp_path, CLUSTER)
+    text = "analysis: {interval: 20s, source: {pods: {port: 9102, path: /m, scrape: 5s, insecure: true}}}\n"
+    given = loaded(tmp_path, CLUSTER + text)
+    prometheus = loaded(tmp_path, CLUSTER + "analysis: {source: {prometheus: {url: 'http://p'}}}\n")
+
+    assert usual.pods == PodsSource()
+    assert given.pods == PodsSource(9102, "/m", 5.0, insecure=True)
+    assert given.strategy.scrape_interval_s == 5.0
+    assert prometheus.pods is None
+    assert loaded(tmp_path, LOCAL).pods is None
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        (
+            "analysis: {interval: 15s, source: {pods: {scrape: 20s}}}",
+            r"wanted at least 20s \(`analysis.source.po",
+        ),
+        ("analysis: {interval: 10s}", r"found 10s, wanted at least 15s \(`analysis\.source\.pods\.scrape`\)"),
+        ("analysis: {source: {pods: {port: 0}}}", r"analysis\.source\.pods\.port: found 0"),
+        ("analysis: {source: {pods: {path: metrics}}}", r"wanted a path that begins with /"),
+    ],
+)
+def test_faults_of_scraping_pods_are_told(tmp_path: Path, text: str, wanted: str) -> None:
+    with pytest.raises(InvalidError) as caught:
+        loaded(tmp_path, f"{CLUSTER}{text}\n")
+    assert re.search(wanted, "; ".join(caught.value.faults))
+
+
+@pytest.mark.parametrize(
+    ("text", "rate"),
+    [
+        (CLUSTER, 1 / 15),
+        (CLUSTER + "analysis: {source: {pods: {scrape: 5s}}}\n", 1 / 5),
+        (CLUSTER + "analysis: {source: {prometheus: {url: 'http://p', scrape_interval: 10s}}}\n", 1 / 10),
+        (LOCAL, 1 + 1 / 15),
+        (
+            LOCAL + "analysis: {source: {prometheus: {url: 'http://p', scrape_interval: 10s}}}\n",
+            1 + 1 / 15 + 1 / 10,
+        ),
+    ],
+)
+def test_every_scrape_and_health_check_that_is_known_of_counts_as_a_probe(
+    tmp_path: Path, text: str, rate: float
+) -> None:
+    assert loaded(tmp_path, text).strategy.probe_rate == pytest.approx(rate)
 
 
 def test_all_of_a_strategy_is_read(tmp_path: Path) -> None:

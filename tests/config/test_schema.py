@@ -34,6 +34,7 @@ def test_the_schema_is_one() -> None:
         GOOD,
         init_template(),
         "target: {namespace: a, deployment: b}\nanalysis: {source: {prometheus: {url: 'https://p:9090'}}}\n",
+        "target: {deployment: b}\nanalysis: {source: {pods: {port: 80, path: /m, scrape: 5s}}}\n",
     ],
 )
 def test_a_good_file_is_good_by_the_schema_too(tmp_path: Path, text: str) -> None:

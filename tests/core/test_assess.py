@@ -192,9 +192,9 @@ def test_the_preset_divides_its_part_and_other_metrics_get_an_equal_one() -> Non
 
 def test_another_window_is_tested_at_a_smaller_rate() -> None:
     again = subject(window=2)
-    assert assess.nothing(again).evidence.harm_limit == pytest.approx(800.0)
+    assert assess.nothing(again).evidence.harm_limit == pytest.approx(400.0)
     found, _ = assessed_at(again, scrapes(GRID), t=120)
-    assert found.evidence.harm_limit == pytest.approx(800.0)
+    assert found.evidence.harm_limit == pytest.approx(400.0)
 
 
 def test_the_bounds_to_watch_are_told_while_the_release_is_pending() -> None:

@@ -40,7 +40,9 @@ class Traffic:
 
 
 @dataclass
-class _Pod:
+class Served:
+    """What a pod has counted so far."""
+
     version: str
     started: float
     requests: float = 0.0
@@ -56,14 +58,18 @@ class _Pod:
         for i, share in enumerate(traffic.latency):
             self.buckets[i] += new * share
 
-    def scrape(self, at: float) -> None:
+    def values(self) -> list[float]:
+        """Good and bad requests, the buckets, and all requests: whole numbers, as a process counts."""
         total, bad, cumulative = int(self.requests), int(self.errors), 0.0
         values = [float(total - bad), float(bad)]
         for share in self.buckets:
             cumulative += share
             values.append(float(int(cumulative + 1e-6)))
         values[-1] = float(total)
-        self.scrapes.append((round(at, 3), [*values, float(total)]))
+        return [*values, float(total)]
+
+    def scrape(self, at: float) -> None:
+        self.scrapes.append((round(at, 3), self.values()))
 
 
 class ScriptedPrometheus:
@@ -81,7 +87,7 @@ class ScriptedPrometheus:
         self.asked = 0
         self._session = session
         self._versions = versions
-        self._pods: dict[str, _Pod] = {}
+        self._pods: dict[str, Served] = {}
         self._lock = threading.Lock()
         self._over = threading.Event()
         handler = type("Handler", (_Handler,), {"prometheus": self})
@@ -123,7 +129,7 @@ class ScriptedPrometheus:
         pod = self._pods.get(name)
         if pod is None:
             version = split_image(item["spec"]["containers"][0]["image"])[1]
-            pod = self._pods[name] = _Pod(version, now - PAST_S if first else now, seen_at=now)
+            pod = self._pods[name] = Served(version, now - PAST_S if first else now, seen_at=now)
             traffic = self._versions.get(version, Traffic())
             if first:
                 for step in range(int(PAST_S / PAST_SCRAPE_S)):

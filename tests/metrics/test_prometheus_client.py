@@ -15,9 +15,25 @@ from canary.core.strategy import ERRORS, LATENCY
 from canary.metrics.prometheus import PrometheusMetrics
 from canary.ports import MetricsQuery
 from tests.metrics.loopback import Asked, Loopback, loopback
-from tests.metrics.test_scrape import SetClock
 
 NOW = 1_000_000.0
+
+
+@dataclass
+class SetClock:
+    """A clock under the test's control."""
+
+    at: float = 1000.0
+    interrupted: int | None = None
+
+    def now(self) -> float:
+        return self.at
+
+    def monotonic(self) -> float:
+        return self.at
+
+    def wait(self, seconds: float) -> None:
+        self.at += seconds
 
 
 @dataclass

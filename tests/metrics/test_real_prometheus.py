@@ -13,15 +13,16 @@ from itertools import pairwise
 from pathlib import Path
 from random import Random
 
-import httpx
+import psutil
 import pytest
 
 from canary.core.observation import Arm
 from canary.core.release import ArmFacts, PodFact
 from canary.core.strategy import ERRORS, LATENCY
 from canary.core.ticks import Look, advance, begin
+from canary.metrics.pods import Page, PodMetrics
 from canary.metrics.prometheus import PrometheusMetrics
-from canary.metrics.scrape import ScrapeMetrics
+from canary.metrics.scrape import fetcher
 from canary.ports import Clock, MetricsQuery
 from tests.metrics.loopback import Asked, Loopback, loopback
 from tests.metrics.test_prometheus_client import Settings
@@ -61,12 +62,11 @@ class Exporter:
     """
 
     since: float = 0.0
-    asked_at: dict[str, list[float]] = field(default_factory=dict)
+    asked_at: dict[tuple[str, str], list[float]] = field(default_factory=dict)
 
     def answer(self, asked: Asked) -> tuple[int, dict[str, str], bytes]:
         now, pod = time.time(), asked.path.strip("/")
-        if asked.headers.get("User-Agent", "").startswith("Prometheus"):
-            self.asked_at.setdefault(pod, []).append(now)
+        self.asked_at.setdefault((pod, asked.headers.get("User-Agent", "")[:4]), []).append(now)
         # Before the grid is laid, and in the history, the counters stand still.
         step = int((now - self.since) // STEP_S) if self.since and now > self.since else -1
         if pod == "c1" and step < 1:
@@ -160,14 +160,20 @@ def a_query(start: float, end: float) -> MetricsQuery:
 
 
 def lay_the_grid(exporter: Exporter) -> None:
-    """Wait until the phases of all scrapes are known, then begin soon, on a grid that none is near."""
-    wait_for((all(len(exporter.asked_at.get(pod, [])) >= 2 for pod in PODS) for _ in iter(int, 1)), 30.0)
+    """Wait until the phases of all scrapes of both are known, then begin soon on a grid that none is near."""
+    both = 2 * len(PODS)
+
+    def known() -> bool:
+        found = list(exporter.asked_at.values())
+        return len(found) == both and all(len(times) >= 2 for times in found)
+
+    wait_for((known() for _ in iter(int, 1)), 30.0)
     phase = quietest_phase([at for times in list(exporter.asked_at.values()) for at in times[1:]])
     soon = time.time() + STEP_S
     exporter.since = soon + (phase - soon) % STEP_S
 
 
-def looks_of(source: ScrapeMetrics | PrometheusMetrics, since: float, ends: list[float]) -> tuple[Look, ...]:
+def looks_of(source: PodMetrics | PrometheusMetrics, since: float, ends: list[float]) -> tuple[Look, ...]:
     ticker = begin((ERRORS, LATENCY), since=since, interval_s=STEP_S, scrape_interval_s=STEP_S)
     looks: tuple[Look, ...] = ()
     for start, end in zip([since - 30.0, *ends], ends, strict=False):
@@ -189,11 +195,12 @@ def from_prometheus(server: Settings, clock: Clock, since: float, ends: list[flo
 
 def test_a_real_prometheus_and_direct_scraping_count_the_same_tick_by_tick(tmp_path: Path) -> None:
     program, clock, exporter = binary(), SystemClock(), Exporter()
-    with loopback() as pods, httpx.Client(trust_env=False) as client:
+    with loopback() as pods:
         pods.answer = exporter.answer
-        targets = {pod: f"{pods.url}/{pod}" for pod in PODS}
-        direct = ScrapeMetrics(lambda: targets, client, clock, scrape_interval_s=STEP_S)
+        pages = {pod: Page(f"{pods.url}/{pod}") for pod in PODS}
+        direct = PodMetrics(lambda: pages, fetcher(), clock, scrape_interval_s=STEP_S)
         with a_prometheus(program, pods, tmp_path) as (url, pid):
+            direct.read(a_query(0.0, clock.now()))
             lay_the_grid(exporter)
             since = exporter.since
             for step in range(STEPS):
@@ -203,7 +210,8 @@ def test_a_real_prometheus_and_direct_scraping_count_the_same_tick_by_tick(tmp_p
             end = since + (STEPS - 1) * STEP_S
             clock.wait(end + STEP_S + 2.1 - clock.now())
 
-            expected = looks_of(direct, since, [end])
+            expected = tuple(look for look in looks_of(direct, since, [end]) if look.k > 0)
+            direct.close()
             server = Settings(url, timeout_s=2.0)
             assert [look.k for look in expected] == [2, 3, 4, 5, 6]
             assert expected[0].canary["c1"]["errors"][0] > 0
@@ -217,6 +225,8 @@ def assert_a_stopped_server_is_out_of_reach(server: Settings, clock: Clock, pid:
     source = PrometheusMetrics(server, clock=clock, interval_s=STEP_S, scrape_interval_s=STEP_S)
     try:
         os.kill(pid, signal.SIGSTOP)
+        # One of its threads may answer until all of them have stopped.
+        wait_for((psutil.Process(pid).status() == psutil.STATUS_STOPPED for _ in iter(int, 1)), 5.0)
         began = time.monotonic()
         assert not source.read(a_query(since, since + STEP_S)).reachable
         assert time.monotonic() - began < server.timeout_s + 0.5

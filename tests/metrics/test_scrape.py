@@ -1,36 +1,14 @@
-"""Scraping a page over a real socket, and the port on top of it."""
+"""Scraping a page over a real socket."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import httpx
 import pytest
 
-from canary.core.observation import Arm
-from canary.core.release import ArmFacts, PodFact
-from canary.core.strategy import ERRORS, LATENCY
 from canary.errors import TransientError
 from canary.metrics import scrape
-from canary.metrics.scrape import ScrapeMetrics, fetch, parse
-from canary.ports import MetricsQuery
+from canary.metrics.scrape import fetch, parse
 from tests.metrics.loopback import Loopback, loopback
-
-
-@dataclass
-class SetClock:
-    """A clock under the test's control."""
-
-    at: float = 1000.0
-    interrupted: int | None = None
-
-    def now(self) -> float:
-        return self.at
-
-    def monotonic(self) -> float:
-        return self.at
-
-    def wait(self, seconds: float) -> None:
-        self.at += seconds
 
 
 @pytest.fixture
@@ -115,68 +93,3 @@ def test_a_port_nobody_listens_on_is_said(client: httpx.Client) -> None:
         url = gone.url
     with pytest.raises(TransientError, match=rf"could not scrape {url}/metrics: .*refused"):
         fetch(client, f"{url}/metrics", 2.0)
-
-
-def a_query(start: float, end: float) -> MetricsQuery:
-    arms = {Arm.STABLE: ArmFacts(pods=(PodFact("s", "1"),)), Arm.CANARY: ArmFacts(pods=(PodFact("c", "2"),))}
-    return MetricsQuery((ERRORS, LATENCY), {}, arms, start, end)
-
-
-def a_source(client: httpx.Client, server: Loopback, clock: SetClock) -> ScrapeMetrics:
-    return ScrapeMetrics(
-        lambda: {"s": f"{server.url}/s", "c": f"{server.url}/c"}, client, clock, scrape_interval_s=15.0
-    )
-
-
-def test_each_pod_is_scraped_once_an_interval_and_remembered(client: httpx.Client, server: Loopback) -> None:
-    clock, totals = SetClock(), iter(range(1, 100))
-    server.answer = lambda _: (200, {}, page(next(totals)))
-    source = a_source(client, server, clock)
-    for clock.at in (1000.0, 1002.0, 1014.0, 1029.0):
-        answer = source.read(a_query(0, clock.at))
-        assert answer.reachable
-        assert answer.settled_until == clock.at
-    assert [one.path for one in server.asked] == ["/s", "/c"] * 3
-    assert [(one.pod, one.arm, one.at, one.started) for one in answer.samples if one.pod == "c"] == [
-        ("c", Arm.CANARY, at, 900) for at in (1000.0, 1014.0, 1029.0)
-    ]
-    assert [dict(one.counters) for one in answer.samples if one.pod == "s"] == [
-        {"errors": (0, 1)},
-        {"errors": (0, 3)},
-        {"errors": (0, 5)},
-    ]
-    assert [one.at for one in source.read(a_query(1000, 1014)).samples] == [1014.0, 1014.0]
-    assert not source.keeps_history
-
-
-def test_a_pod_that_fails_is_missing_and_said_while_the_others_count(
-    client: httpx.Client, server: Loopback
-) -> None:
-    server.answer = lambda asked: (200 if asked.path == "/s" else 500, {}, page(1))
-    answer = a_source(client, server, SetClock()).read(a_query(0, 1000))
-    assert answer.reachable
-    assert [one.pod for one in answer.samples] == ["s"]
-    assert answer.note.startswith("c: could not scrape")
-
-
-def test_when_no_pod_can_be_scraped_the_source_is_out_of_reach(
-    client: httpx.Client, server: Loopback
-) -> None:
-    server.answer = lambda _: (500, {}, b"")
-    answer = a_source(client, server, SetClock()).read(a_query(0, 1000))
-    assert not answer.reachable
-    assert answer.samples == ()
-    assert "s: could not scrape" in answer.note
-
-
-def test_a_pod_that_is_no_longer_a_target_is_gone(client: httpx.Client, server: Loopback) -> None:
-    clock = SetClock()
-    server.answer = lambda _: (200, {}, page(1))
-    targets = {"s": f"{server.url}/s", "c": f"{server.url}/c"}
-    source = ScrapeMetrics(lambda: targets, client, clock, scrape_interval_s=15.0)
-    assert source.read(a_query(0, 1000)).gone == {}
-    clock.at = 1007.0
-    targets.pop("c")
-    answer = source.read(a_query(0, 1007))
-    assert answer.gone == {"c": 1007.0}
-    assert {one.pod for one in answer.samples} == {"s", "c"}
