@@ -283,12 +283,17 @@ def _lacking(
 ) -> tuple[Hold, str] | None:
     """No scrape, or no traffic; told apart, and neither is ever taken for a good sign."""
     scraped = state.ticker.last_scrapes
+    # A pod that is not there any more cannot be scraped, and its successor is.
+    here = _canary_pods(seen)
     silence = ticks.SILENT_SCRAPES * release.strategy.scrape_interval_s
     settled = min(scrapes.settled_until, seen.at)
     silent = [
         f"{pod} ({settled - at:.0f} s ago)"
         for pod, (arm, at) in scraped.items()
-        if arm is Arm.CANARY and pod not in state.ticker.gone and settled - at > silence
+        if arm is Arm.CANARY
+        and pod not in state.ticker.gone
+        and settled - at > silence
+        and (not here or pod in here)
     ]
     if seen.world is not None and seen.world.canary is not None and release.stage is Stage.HOLDING:
         overdue = settled - release.step_since > silence
@@ -302,6 +307,12 @@ def _lacking(
         which = scrapes.note or "no scrape of both arms is there"
         return Hold.NO_SCRAPE, f"nothing new to look at: {which}"
     return _quiet(state)
+
+
+def _canary_pods(seen: Observation) -> frozenset[str]:
+    """Names of those that exist now; empty when there is none, or nobody tells."""
+    canary = seen.world.canary if seen.world is not None else None
+    return frozenset(pod.name for pod in canary.pods) if canary is not None else frozenset()
 
 
 def _quiet(state: Assessment) -> tuple[Hold, str] | None:

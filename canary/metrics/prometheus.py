@@ -131,6 +131,8 @@ class PrometheusMetrics:
             readings, note = self._readings(query, pods, start)
         except _RefusedError as refused:
             return Scrapes(reachable=False, note=f"Prometheus at {self._server.url}: {refused}")
+        if not readings:
+            return self._without(query, settled)
         kept = [one for one in readings if to_ms(one.at) > to_ms(query.start)]
         samples, edges = read(kept, metrics=query.metrics, exclude=query.exclude, known=self._edges)
         self._edges = edges
@@ -139,6 +141,12 @@ class PrometheusMetrics:
             self._before = remembered(readings, after=settled - self._overlap_s, until=settled)
         shared = {name: bounds for name, bounds in edges.items() if bounds}
         return Scrapes(samples, {}, shared, settled, note=note or _missing(query, {one.pod for one in kept}))
+
+    def _without(self, query: MetricsQuery, settled: float) -> Scrapes:
+        # An empty answer is what a server gives that lost its history, or has not loaded it yet: taken for
+        # silence, what it finds again later would never be read.
+        note = f"Prometheus at {self._server.url} answers with nothing: {_missing(query, set())}"
+        return Scrapes(settled_until=settled, reachable=False, note=note)
 
     def _readings(self, query: MetricsQuery, pods: set[str], start: float) -> tuple[Sequence[Reading], str]:
         label, start_ms, end_ms = self._server.pod_label, to_ms(start), to_ms(query.end)

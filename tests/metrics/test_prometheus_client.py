@@ -47,7 +47,7 @@ def answer(*series: dict[str, Any], **more: Any) -> tuple[int, dict[str, str], b
     return 200, {"Content-Type": "application/json"}, json.dumps(body).encode()
 
 
-def requests_of(pod: str, *values: tuple[float, int], code: str = "200") -> dict[str, Any]:
+def requests_of(pod: str, *values: tuple[float, float], code: str = "200") -> dict[str, Any]:
     labels = {"__name__": "http_requests_total", "pod": pod, "code": code}
     return {"metric": labels, "values": [[NOW + at, str(total)] for at, total in values]}
 
@@ -198,7 +198,18 @@ def test_scrapes_that_may_still_come_in_are_not_called_settled(server: Loopback)
     scrapes = source.read(a_query(end=NOW))
     source.close()
     assert scrapes.settled_until == NOW - 17.0
-    assert "no scrapes of c, s" in scrapes.note
+
+
+def test_an_answer_with_nothing_in_it_is_not_taken_for_silence(server: Loopback) -> None:
+    source = a_source(Settings(server.url))
+    for nothing in ((), (requests_of("s"),), (requests_of("s", (-50.0, float("nan"))),)):
+        server.answer = lambda _, found=nothing: answer(*found)
+        scrapes = source.read(a_query())
+        assert not scrapes.reachable
+        assert "answers with nothing: no scrapes of c, s" in scrapes.note
+    server.answer = lambda _: answer(requests_of("s", (-50.0, 7)))
+    assert source.read(a_query()).reachable
+    source.close()
 
 
 def test_each_read_overlaps_the_last_by_two_ticks_and_another_replica_is_refused(server: Loopback) -> None:
