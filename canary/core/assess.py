@@ -115,7 +115,9 @@ def advance(
     """
     before = assessment
     if not scrapes.reachable:
-        waiting = replace(before, cut=())
+        # Read again from the beginning, as a new driver would: never one history after another.
+        known = begin(release, reads_from=before.ticker.grid.reads_from) if scrapes.anew else before
+        waiting = replace(known, cut=())
         detail = f"the metrics source does not answer: {scrapes.note}" if scrapes.note else "no answer"
         return _assessed(release, waiting, (), (Hold.NO_SCRAPE, detail)), waiting
     if (
@@ -296,9 +298,13 @@ def _lacking(
         and (not here or pod in here)
     ]
     if seen.world is not None and seen.world.canary is not None and release.stage is Stage.HOLDING:
-        overdue = settled - release.step_since > silence
-        ready = [pod.name for pod in seen.world.canary.pods if pod.ready and pod.name not in scraped]
-        silent += [f"{pod} (never)" for pod in ready if overdue]
+        silent += [
+            f"{pod.name} (never)"
+            for pod in seen.world.canary.pods
+            if pod.ready
+            and pod.name not in scraped
+            and settled - max(release.step_since, pod.born or 0.0) > silence
+        ]
     if silent:
         note = f": {scrapes.note}" if scrapes.note else ""
         return Hold.NO_SCRAPE, f"canary pods are not scraped: {', '.join(sorted(silent))}{note}"

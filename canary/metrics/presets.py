@@ -173,8 +173,8 @@ def check_arms(metric: Metric) -> None:
     """
     if metric.preset is not None and _preset(metric).at_proxy:
         raise InvalidError(
-            f"metric {metric.name!r}: the preset {metric.preset!r} counts at the proxy, under the name of the "
-            "proxy's pod: it does not say what a canary pod answered, so the arms cannot be told apart",
+            f"metric {metric.name!r}: the preset {metric.preset!r} counts at the proxy, under the proxy's "
+            "own name: it does not say what a canary pod answered, so the arms cannot be told apart",
             remedy="Count where requests are answered: `preset: http` or `opentelemetry` (the pods), `istio` "
             "or `linkerd` (their sidecars). To release the proxy itself, name its counters under `ratio` "
             "or `histogram`.",

@@ -139,9 +139,28 @@ def test_a_canary_pod_that_is_no_longer_scraped_is_no_scrape_by_name() -> None:
     assert "c0" not in found.lacking_detail
 
 
-def serving(*names: str) -> World:
-    """Canary pods of these names."""
-    return world(workload(V1, 2), Workload(V2, len(names), tuple(Pod(name, name, V2.hash) for name in names)))
+def serving(*names: str, born_s: float = -60.0) -> World:
+    """Ready canary pods of these names, born so many seconds after the start."""
+    found = tuple(Pod(name, name, V2.hash, ready=True, born=START + born_s) for name in names)
+    return world(workload(V1, 2), Workload(V2, len(names), found))
+
+
+@pytest.mark.parametrize(("born_s", "lacking"), [(200.0, None), (-60.0, Hold.NO_SCRAPE)])
+def test_a_canary_pod_never_scraped_is_no_scrape_when_it_has_been_there_long_enough(
+    born_s: float, lacking: Hold | None
+) -> None:
+    _, state = assessed_at(subject(), scrapes(GRID), t=120)
+    more = scrapes([*range(135, 241, 15)])
+    there = serving("c0", "c1", "new", born_s=born_s)
+    found, _ = assess.advance(subject(), state, more, seen(there, after_s=240))
+    assert found.lacking is lacking
+    assert ("new (never)" in found.lacking_detail) == (lacking is not None)
+
+
+def test_another_history_is_read_from_the_beginning() -> None:
+    _, state = assessed_at(subject(), scrapes(GRID), t=120)
+    found, fresh = assessed_at(subject(), Scrapes(reachable=False, anew=True), t=130, state=state)
+    assert (found.lacking, fresh.looks, fresh.read_to) == (Hold.NO_SCRAPE, 0, None)
 
 
 def test_a_canary_pod_that_another_has_replaced_holds_nothing_up() -> None:

@@ -1,4 +1,5 @@
-"""The presets over a real Prometheus, with series as well-known exporters show them; and what they cannot tell."""
+# ruff: noqa: E501 - pages as exporters show them
+"""The presets over a real Prometheus, with series as well-known exporters show them, and what they cannot."""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
