@@ -25,8 +25,8 @@ QUIET = 4
 """Looks in a row without a canary request after which there is no traffic."""
 PROBE_SLACK = 1.5
 """Where no label tells probes from traffic, so many times their own rate is still no traffic."""
-OVERLAP_TICKS = 2
-"""Each read overlaps the last by so many ticks: a late scrape is not missed."""
+OVERLAP = 2
+"""Each read overlaps what is there by so many ticks or scrapes, whichever are longer: late ones are read."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +36,7 @@ class Assessment:
     Attributes:
         key: which release and window it belongs to.
         ticker: the scrapes so far, cut into looks. read_to: unix seconds up to which the source was read.
+        newest: unix seconds of the latest scrape that it gave.
         judged: state of the analysis; None before the first look.
         history: stable counts per look before the start.
         looks: made so far. step: the step that the last look lay wholly in, counted from 1.
@@ -48,6 +49,7 @@ class Assessment:
     key: tuple[object, ...]
     ticker: ticks.Ticker
     read_to: float | None = None
+    newest: float | None = None
     judged: judge.State | None = None
     history: tuple[Counts, ...] = ()
     looks: int = 0
@@ -86,8 +88,10 @@ def query(release: Release, assessment: Assessment, at: float) -> MetricsQuery:
     """What has to be read now."""
     strategy = release.strategy
     start = release.since - strategy.history_s
-    if assessment.read_to is not None:
-        start = max(start, assessment.read_to - OVERLAP_TICKS * strategy.interval_s)
+    if assessment.newest is not None:
+        # From what is there, not from when it was asked for: a source may lag behind.
+        overlap_s = OVERLAP * max(strategy.interval_s, strategy.scrape_interval_s)
+        start = max(start, assessment.newest - overlap_s)
     revisions = ((Arm.STABLE, release.stable), (Arm.CANARY, release.canary))
     arms = {arm: ArmFacts((revision.hash,), release.pods_of(arm)) for arm, revision in revisions}
     return MetricsQuery(strategy.metrics, strategy.exclude, arms, start, at)
@@ -131,17 +135,11 @@ def advance(
         held = (Hold.NO_SCRAPE, "the buckets of a histogram changed; reading everything again")
         return _assessed(release, fresh, (), held), fresh
     ticker, cut = ticks.advance(before.ticker, scrapes, seen.at)
-    after = Assessment(
-        key=before.key,
+    after = replace(
+        before,
         ticker=ticker,
         read_to=seen.at,
-        judged=before.judged,
-        history=before.history,
-        looks=before.looks,
-        step=before.step,
-        looked_at=before.looked_at,
-        recent=before.recent,
-        in_step=before.in_step,
+        newest=max((one.at for one in scrapes.samples), default=before.newest),
         edges=ticker.edges if ticker.edges == before.edges else {**before.edges, **scrapes.edges},
         cut=cut,
         blind=any(sample.blind for sample in scrapes.samples) if scrapes.samples else before.blind,
@@ -170,6 +168,7 @@ def _take(release: Release, state: Assessment, look: ticks.Look, made: list[Look
         key=state.key,
         ticker=state.ticker,
         read_to=state.read_to,
+        newest=state.newest,
         judged=judged,
         history=state.history,
         looks=state.looks + 1,

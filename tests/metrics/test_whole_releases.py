@@ -207,6 +207,20 @@ def test_before_the_first_answer_an_empty_one_loses_nothing(
     assert no_more_than_was_served(stage)
 
 
+@pytest.mark.parametrize(("lag_s", "scrape_s"), [(30.0, 15.0), (90.0, 60.0)])
+def test_a_server_that_is_behind_loses_no_increment(tmp_path: Path, lag_s: float, scrape_s: float) -> None:
+    """By up to three scrape intervals; further, pods are as good as not scraped."""
+    with a_stage(tmp_path, scrape_s=scrape_s) as (stage, _):
+        (server,) = stage.servers
+        server.lag_s = lag_s
+        release = stage.run()
+
+    assert release.phase is Phase.PROMOTED, release.reason
+    readable = min(stage.seen_by.looks[-1].at, stage.seen_by.looks_made_at[-1] - lag_s)
+    assert sum(stage.counted(Arm.CANARY)["errors"]) == sum(in_the_end(server, Arm.CANARY, readable).values())
+    assert no_more_than_was_served(stage)
+
+
 AT_OTHER_TIMES, BEHIND = (7.0, 0.0), (0.0, 30.0)
 
 
