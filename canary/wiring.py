@@ -67,17 +67,19 @@ def settings(path: Path | None, *, namespace: str | None = None, context: str | 
     Args:
         path: of the file. namespace, context: instead of those that file and kubeconfig name.
 
-    Series selectors are read here, so that a faulty one is told before anything is touched.
+    Series selectors are read here, so that a faulty one, or one that cannot tell the arms apart, is told
+    before anything is touched.
 
     Raises:
         InvalidError: every fault of the file at once. MissingError: there is no such file.
     """
     from canary.config import load
-    from canary.metrics.presets import series_of
+    from canary.metrics.presets import check_arms, series_of
 
     found = load.load(path if path is not None else Path("canary.yaml"))
     for metric in found.strategy.metrics:
         series_of(metric)
+        check_arms(metric)
     if namespace is None and context is None:
         return found
     if found.kubernetes is None:

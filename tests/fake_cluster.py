@@ -192,6 +192,12 @@ class FakeCluster:
                 self._restart(pod)
         self._settle()
 
+    def delete(self, name: str) -> None:
+        """The pod is deleted; its Deployment makes another."""
+        self.catch_up()
+        self._end([pod for pod in self._living() if pod.name == name])
+        self._settle()
+
     def someone_else_sets(self, version: str) -> None:
         """A stray writer changes the target's template."""
         self.catch_up()

@@ -20,7 +20,7 @@ PROBES = (
 )  # fmt: skip
 """Paths that are asked by machines that look after a service, not by its users."""
 
-PROBE_LABELS = ("path", "handler", "route")
+PROBE_LABELS = ("path", "handler", "route", "http_route")
 """Labels in which instrumentation libraries keep a request's path."""
 
 

@@ -25,8 +25,8 @@ QUIET = 4
 """Looks in a row without a canary request after which there is no traffic."""
 PROBE_SLACK = 1.5
 """Where no label tells probes from traffic, so many times their own rate is still no traffic."""
-OVERLAP_TICKS = 2
-"""Each read overlaps the last by so many ticks: a late scrape is not missed."""
+OVERLAP = 2
+"""Each read overlaps what is there by so many ticks or scrapes, whichever are longer: late ones are read."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +36,7 @@ class Assessment:
     Attributes:
         key: which release and window it belongs to.
         ticker: the scrapes so far, cut into looks. read_to: unix seconds up to which the source was read.
+        newest: unix seconds of the latest scrape that it gave.
         judged: state of the analysis; None before the first look.
         history: stable counts per look before the start.
         looks: made so far. step: the step that the last look lay wholly in, counted from 1.
@@ -48,6 +49,7 @@ class Assessment:
     key: tuple[object, ...]
     ticker: ticks.Ticker
     read_to: float | None = None
+    newest: float | None = None
     judged: judge.State | None = None
     history: tuple[Counts, ...] = ()
     looks: int = 0
@@ -91,8 +93,10 @@ def query(release: Release, assessment: Assessment, at: float) -> MetricsQuery:
     """What has to be read now."""
     strategy = release.strategy
     start = max(release.since - strategy.history_s, assessment.ticker.grid.reads_from)
-    if assessment.read_to is not None:
-        start = max(start, assessment.read_to - OVERLAP_TICKS * strategy.interval_s)
+    if assessment.newest is not None:
+        # From what is there, not from when it was asked for: a source may lag behind.
+        overlap_s = OVERLAP * max(strategy.interval_s, strategy.scrape_interval_s)
+        start = max(start, assessment.newest - overlap_s)
     revisions = ((Arm.STABLE, release.stable), (Arm.CANARY, release.canary))
     arms = {arm: ArmFacts((revision.hash,), release.pods_of(arm)) for arm, revision in revisions}
     return MetricsQuery(strategy.metrics, strategy.exclude, arms, start, at)
@@ -120,7 +124,9 @@ def advance(
     """
     before = assessment
     if not scrapes.reachable:
-        waiting = replace(before, cut=())
+        # Read again from the beginning, as a new driver would: never one history after another.
+        known = begin(release, reads_from=before.ticker.grid.reads_from) if scrapes.anew else before
+        waiting = replace(known, cut=())
         detail = f"the metrics source does not answer: {scrapes.note}" if scrapes.note else "no answer"
         return _assessed(release, waiting, (), (Hold.NO_SCRAPE, detail)), waiting
     if (
@@ -134,17 +140,11 @@ def advance(
         held = (Hold.NO_SCRAPE, "the buckets of a histogram changed; reading everything again")
         return _assessed(release, fresh, (), held), fresh
     ticker, cut = ticks.advance(before.ticker, scrapes, seen.at)
-    after = Assessment(
-        key=before.key,
+    after = replace(
+        before,
         ticker=ticker,
         read_to=seen.at,
-        judged=before.judged,
-        history=before.history,
-        looks=before.looks,
-        step=before.step,
-        looked_at=before.looked_at,
-        recent=before.recent,
-        in_step=before.in_step,
+        newest=max((one.at for one in scrapes.samples), default=before.newest),
         edges=ticker.edges if ticker.edges == before.edges else {**before.edges, **scrapes.edges},
         cut=cut,
         blind=any(sample.blind for sample in scrapes.samples) if scrapes.samples else before.blind,
@@ -173,6 +173,7 @@ def _take(release: Release, state: Assessment, look: ticks.Look, made: list[Look
         key=state.key,
         ticker=state.ticker,
         read_to=state.read_to,
+        newest=state.newest,
         judged=judged,
         history=state.history,
         looks=state.looks + 1,
@@ -288,17 +289,26 @@ def _lacking(
 ) -> tuple[Hold, str] | None:
     """No scrape, or no traffic; told apart, and neither is ever taken for a good sign."""
     scraped = state.ticker.last_scrapes
+    # A pod that is not there any more cannot be scraped, and its successor is.
+    here = _canary_pods(seen)
     silence = ticks.SILENT_SCRAPES * release.strategy.scrape_interval_s
     settled = min(scrapes.settled_until, seen.at)
     silent = [
         f"{pod} ({settled - at:.0f} s ago)"
         for pod, (arm, at) in scraped.items()
-        if arm is Arm.CANARY and pod not in state.ticker.gone and settled - at > silence
+        if arm is Arm.CANARY
+        and pod not in state.ticker.gone
+        and settled - at > silence
+        and (not here or pod in here)
     ]
     if seen.world is not None and seen.world.canary is not None and release.stage is Stage.HOLDING:
-        overdue = settled - release.step_since > silence
-        ready = [pod.name for pod in seen.world.canary.pods if pod.ready and pod.name not in scraped]
-        silent += [f"{pod} (never)" for pod in ready if overdue]
+        silent += [
+            f"{pod.name} (never)"
+            for pod in seen.world.canary.pods
+            if pod.ready
+            and pod.name not in scraped
+            and settled - max(release.step_since, pod.born or 0.0) > silence
+        ]
     if silent:
         note = f": {scrapes.note}" if scrapes.note else ""
         return Hold.NO_SCRAPE, f"canary pods are not scraped: {', '.join(sorted(silent))}{note}"
@@ -307,6 +317,12 @@ def _lacking(
         which = scrapes.note or "no scrape of both arms is there"
         return Hold.NO_SCRAPE, f"nothing new to look at: {which}"
     return _quiet(state)
+
+
+def _canary_pods(seen: Observation) -> frozenset[str]:
+    """Names of those that exist now; empty when there is none, or nobody tells."""
+    canary = seen.world.canary if seen.world is not None else None
+    return frozenset(pod.name for pod in canary.pods) if canary is not None else frozenset()
 
 
 def _quiet(state: Assessment) -> tuple[Hold, str] | None:

@@ -42,6 +42,7 @@ class Scrapes:
             pods: where pods differ, the source merges them to the common bounds.
         settled_until: every scrape up to this time (unix seconds) is in; later ones may be missing.
         reachable: False when the source did not answer: nothing is known, nothing is invented.
+        anew: the source has another history from now on: what was read before must be read again.
         note: in words, what is odd (refused, partial, no such series), or empty.
     """
 
@@ -50,6 +51,7 @@ class Scrapes:
     edges: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
     settled_until: float = 0.0
     reachable: bool = True
+    anew: bool = False
     note: str = ""
 
 

@@ -213,6 +213,10 @@ class _Run:
         grid, looks = self.grid, list[Look]()
         k = self._first_point() if self.next is None else self.next
         while (at := grid.at(k)) <= limit:
+            if k == 1:
+                # What no look into the history has taken belongs to the time before the release.
+                for pod in self.pods.values():
+                    pod.take()
             self._feed_until(at)
             look = self._look(k, at)
             # In the history a look at nothing but first bases says nothing.

@@ -96,9 +96,7 @@ class KubeWorkloads:
             stable,
             canary,
             bounds=bounds,
-            budgets=neighbours.budgets(
-                list(self._budgets.objects().values()), template["metadata"]["labels"]
-            ),
+            budgets=neighbours.budgets(list(self._budgets.objects().values()), labels),
             scaler=neighbours.scaler(list(self._scalers.objects().values()), self._target.deployment),
             probe_rate=pages_of.probe_rate(template, self._target.container),
         )

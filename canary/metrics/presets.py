@@ -5,7 +5,8 @@ A form applies to a scrape when at least one of its series is there; the first t
 Source:
     http: client libraries of Prometheus (code, status, status_code by framework; podinfo has the status
     on the duration histogram alone). OpenTelemetry: semantic conventions for HTTP metrics, 1.23 and
-    later. ingress-nginx, Istio, Linkerd, Traefik: their reference of exported metrics.
+    later, and the names before that. ingress-nginx, Istio, Linkerd, Traefik: their reference of exported
+    metrics.
 """
 
 from collections.abc import Mapping
@@ -38,10 +39,16 @@ class HistogramForm:
 
 @dataclass(frozen=True)
 class Preset:
-    """What an exporter gives: forms of its error ratio and of its latency histogram."""
+    """What an exporter gives: forms of its error ratio and of its latency histogram.
+
+    Attributes:
+        at_proxy: counted by a proxy in front of all pods, under the proxy's own name: it cannot tell which
+            of them answered.
+    """
 
     ratio: tuple[RatioForm, ...]
     histogram: tuple[HistogramForm, ...]
+    at_proxy: bool = False
 
 
 def _by_status(series: str, *labels: str, where: tuple[Matcher, ...] = ()) -> tuple[RatioForm, ...]:
@@ -61,9 +68,15 @@ def _buckets(histogram: str, *, per_second: float = 1.0, where: tuple[Matcher, .
 
 _STATUS = ("code", "status", "status_code")
 _OTEL = "http_server_request_duration_seconds"
+_OTEL_BEFORE = "http_server_duration_milliseconds"
 # Both ends of a call report it: counted at the receiving end alone, or it would count twice.
 _DESTINATION = (Matcher("reporter", "=", "destination"),)
-_INBOUND = (Matcher("direction", "=", "inbound"),)
+# The sidecar sees the kubelet's probes, and the scrapes of its own admin port, as requests that come in.
+_INBOUND = (
+    Matcher("direction", "=", "inbound"),
+    Matcher("route_name", "!=", "probe"),
+    Matcher("srv_port", "!=", "4191"),
+)
 
 PRESETS: Mapping[str, Preset] = {
     "http": Preset(
@@ -79,10 +92,17 @@ PRESETS: Mapping[str, Preset] = {
             _buckets(_OTEL),
         ),
     ),
-    "opentelemetry": Preset(_by_status(f"{_OTEL}_count", "http_response_status_code"), (_buckets(_OTEL),)),
+    "opentelemetry": Preset(
+        (
+            *_by_status(f"{_OTEL}_count", "http_response_status_code"),
+            *_by_status(f"{_OTEL_BEFORE}_count", "http_status_code"),
+        ),
+        (_buckets(_OTEL), _buckets(_OTEL_BEFORE, per_second=1000.0)),
+    ),
     "ingress-nginx": Preset(
         _by_status("nginx_ingress_controller_requests", "status"),
         (_buckets("nginx_ingress_controller_request_duration_seconds"),),
+        at_proxy=True,
     ),
     "istio": Preset(
         _by_status("istio_requests_total", "response_code", where=_DESTINATION),
@@ -100,6 +120,7 @@ PRESETS: Mapping[str, Preset] = {
     "traefik": Preset(
         _by_status("traefik_service_requests_total", "code"),
         (_buckets("traefik_service_request_duration_seconds"),),
+        at_proxy=True,
     ),
 }
 
@@ -142,6 +163,22 @@ def series_of(metric: Metric) -> tuple[Selector, ...]:
         for form in ratio_forms(metric):
             found.update({form.all: None, form.bad: None})
     return tuple(found)
+
+
+def check_arms(metric: Metric) -> None:
+    """Make sure that what the metric counts can be told by pod.
+
+    Raises:
+        InvalidError: its preset is counted at a proxy, which does not say which pod answered.
+    """
+    if metric.preset is not None and _preset(metric).at_proxy:
+        raise InvalidError(
+            f"metric {metric.name!r}: the preset {metric.preset!r} counts at the proxy, under the proxy's "
+            "own name: it does not say what a canary pod answered, so the arms cannot be told apart",
+            remedy="Count where requests are answered: `preset: http` or `opentelemetry` (the pods), `istio` "
+            "or `linkerd` (their sidecars). To release the proxy itself, name its counters under `ratio` "
+            "or `histogram`.",
+        )
 
 
 def _preset(metric: Metric) -> Preset:

@@ -34,6 +34,8 @@ from canary.ports import Clock
 # interval, and a little more until it can be read.
 STORED_S = 2.0
 OVERLAP = 2  # ticks or scrapes, whichever are longer
+# So many of them without an answer that agrees: the replica that was read is taken to be gone.
+GONE_AFTER = 4
 # Connecting and answering have a time limit each; together they keep the one that was asked for.
 CONNECT_SHARE = 0.3
 
@@ -70,6 +72,10 @@ class _RefusedError(Exception):
     """The server answered, but not with what can be counted on."""
 
 
+class _OtherHistoryError(_RefusedError):
+    """The answer contradicts what was read before."""
+
+
 class _Bearer(AuthBase):
     """Reads the token anew for every request: tokens are rotated under a running release."""
 
@@ -85,7 +91,8 @@ class PrometheusMetrics:
     """Counters as a Prometheus server has scraped them; reads the same again after a restart.
 
     Keeps to one replica: each read overlaps the one before and must agree with it, because two replicas
-    scrape at different times and a difference across them would count what did not happen.
+    scrape at different times and a difference across them would count what did not happen. One that has not
+    answered for long is given up, and everything is read again from the one that answers.
     """
 
     def __init__(self, server: Server, *, clock: Clock, interval_s: float, scrape_interval_s: float) -> None:
@@ -93,6 +100,7 @@ class PrometheusMetrics:
         self._clock = clock
         self._scrape_interval_s = scrape_interval_s
         self._overlap_s = OVERLAP * max(interval_s, scrape_interval_s)
+        self._patience_s = GONE_AFTER * max(interval_s, scrape_interval_s)
         self._session = requests.Session()
         if server.ca_file is not None:
             self._session.verify = str(server.ca_file)
@@ -105,6 +113,7 @@ class PrometheusMetrics:
         )
         self._before: Remembered = {}
         self._settled: float | None = None
+        self._disputed_since: float | None = None
         self._edges: Edges = {}
 
     @property
@@ -129,8 +138,13 @@ class PrometheusMetrics:
         start = query.start if self._settled is None else min(query.start, self._settled - self._overlap_s)
         try:
             readings, note = self._readings(query, pods, start)
+        except _OtherHistoryError as other:
+            return self._disputed(other)
         except _RefusedError as refused:
             return Scrapes(reachable=False, note=f"Prometheus at {self._server.url}: {refused}")
+        self._disputed_since = None
+        if not readings:
+            return self._without(query, settled)
         kept = [one for one in readings if to_ms(one.at) > to_ms(query.start)]
         samples, edges = read(kept, metrics=query.metrics, exclude=query.exclude, known=self._edges)
         self._edges = edges
@@ -139,6 +153,23 @@ class PrometheusMetrics:
             self._before = remembered(readings, after=settled - self._overlap_s, until=settled)
         shared = {name: bounds for name, bounds in edges.items() if bounds}
         return Scrapes(samples, {}, shared, settled, note=note or _missing(query, {one.pod for one in kept}))
+
+    def _without(self, query: MetricsQuery, settled: float) -> Scrapes:
+        # An empty answer is what a server gives that lost its history, or has not loaded it yet: taken for
+        # silence, what it finds again later would never be read.
+        note = f"Prometheus at {self._server.url} answers with nothing: {_missing(query, set())}"
+        return Scrapes(settled_until=settled, reachable=False, note=note)
+
+    def _disputed(self, other: _OtherHistoryError) -> Scrapes:
+        """Wait for the replica that was read; when it stays away, begin anew with this one."""
+        now = self._clock.monotonic()
+        self._disputed_since = now if self._disputed_since is None else self._disputed_since
+        anew = now - self._disputed_since >= self._patience_s
+        note = f"Prometheus at {self._server.url}: {other}"
+        if anew:
+            self._before, self._settled, self._edges, self._disputed_since = {}, None, {}, None
+            note += "; the one that was read has not answered for long: reading everything again"
+        return Scrapes(reachable=False, anew=anew, note=note)
 
     def _readings(self, query: MetricsQuery, pods: set[str], start: float) -> tuple[Sequence[Reading], str]:
         label, start_ms, end_ms = self._server.pod_label, to_ms(start), to_ms(query.end)
@@ -157,9 +188,8 @@ class PrometheusMetrics:
         before = {key: said for key, said in self._before.items() if to_ms(key[1]) <= end_ms}
         odd = disagreement(before, answer.readings, pods)
         if odd is not None:
-            raise _RefusedError(
-                f"{odd}; several replicas behind one address? Point `url` at one of them, "
-                "or start the driver again to read everything from the one that answers now"
+            raise _OtherHistoryError(
+                f"{odd}; several replicas behind one address? Point `url` at one of them"
             )
         return answer.readings, _doubled(answer.doubled)
 

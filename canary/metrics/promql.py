@@ -7,6 +7,7 @@ All series that a release needs come in one answer, so that they belong together
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from math import isnan
 from typing import Any
 
 from canary.core.observation import Arm
@@ -80,6 +81,8 @@ def read_answer(
 ) -> Answer:
     """Put the series of a range answer together to readings, one for each pod and timestamp.
 
+    A scrape that holds something that is not a number counts as none.
+
     Args:
         result: `data.result` of an instant query of a range selector.
         query: whose pods belong to which arm.
@@ -110,6 +113,7 @@ def read_answer(
         readings += [
             Reading(pod, arms[pod], at_ms / 1000, _exposition(page))
             for at_ms, page in targets[target].items()
+            if not any(isnan(value) for _, _, value in page)
         ]
     return Answer(tuple(readings), doubled)
 

@@ -11,11 +11,11 @@ from analysis.words import Tick
 from canary.core import assess
 from canary.core.assess import Assessment
 from canary.core.assessed import Assessed, Hold
-from canary.core.observation import Arm
+from canary.core.observation import Arm, Pod, Workload, World
 from canary.core.release import ArmFacts, Phase, Release
 from canary.core.samples import Sample, Scrapes
 from canary.core.strategy import ERRORS, LATENCY, Metric, MetricKind
-from tests.core.builders import START, STRATEGY, at_step, release, seen
+from tests.core.builders import START, STRATEGY, V1, V2, at_step, release, seen, workload, world
 
 ONLY_ERRORS = replace(STRATEGY, metrics=(ERRORS,))
 
@@ -133,10 +133,45 @@ def test_a_canary_pod_that_is_no_longer_scraped_is_no_scrape_by_name() -> None:
     _, state = assessed_at(subject(), scrapes(GRID), t=120)
     without = scrapes(late)
     without = replace(without, samples=tuple(s for s in without.samples if s.pod != "c1"))
-    found, _ = assessed_at(subject(), without, t=240, state=state)
+    found, _ = assess.advance(subject(), state, without, seen(serving("c0", "c1"), after_s=240))
     assert found.lacking is Hold.NO_SCRAPE
     assert "c1 (120 s ago)" in found.lacking_detail
     assert "c0" not in found.lacking_detail
+
+
+def serving(*names: str, born_s: float = -60.0) -> World:
+    """Ready canary pods of these names, born so many seconds after the start."""
+    found = tuple(Pod(name, name, V2.hash, ready=True, born=START + born_s) for name in names)
+    return world(workload(V1, 2), Workload(V2, len(names), found))
+
+
+@pytest.mark.parametrize(("born_s", "lacking"), [(200.0, None), (-60.0, Hold.NO_SCRAPE)])
+def test_a_canary_pod_never_scraped_is_no_scrape_when_it_has_been_there_long_enough(
+    born_s: float, lacking: Hold | None
+) -> None:
+    _, state = assessed_at(subject(), scrapes(GRID), t=120)
+    more = scrapes([*range(135, 241, 15)])
+    there = serving("c0", "c1", "new", born_s=born_s)
+    found, _ = assess.advance(subject(), state, more, seen(there, after_s=240))
+    assert found.lacking is lacking
+    assert ("new (never)" in found.lacking_detail) == (lacking is not None)
+
+
+def test_another_history_is_read_from_the_beginning() -> None:
+    _, state = assessed_at(subject(), scrapes(GRID), t=120)
+    found, fresh = assessed_at(subject(), Scrapes(reachable=False, anew=True), t=130, state=state)
+    assert (found.lacking, fresh.looks, fresh.read_to) == (Hold.NO_SCRAPE, 0, None)
+
+
+def test_a_canary_pod_that_another_has_replaced_holds_nothing_up() -> None:
+    late = [*range(135, 241, 15)]
+    _, state = assessed_at(subject(), scrapes(GRID), t=120)
+    replaced = scrapes(late)
+    named = {"c0": "c0", "c1": "c2", "s0": "s0", "s1": "s1"}
+    replaced = replace(replaced, samples=tuple(replace(s, pod=named[s.pod]) for s in replaced.samples))
+    found, _ = assess.advance(subject(), state, replaced, seen(serving("c0", "c2"), after_s=240))
+    assert found.lacking is None, found.lacking_detail
+    assert found.looked_at == START + 240
 
 
 def test_a_canary_pod_that_is_known_to_be_gone_is_not_missed() -> None:

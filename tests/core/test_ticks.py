@@ -49,6 +49,15 @@ def test_both_arms_are_counted_on_the_grid() -> None:
     assert look.requests(C) == 7
 
 
+def test_what_the_stable_counted_before_the_start_is_in_no_look_of_the_release() -> None:
+    """Scraped too seldom for a look at every grid point of the history."""
+    stable = [scrape("s", at, 1000 + 10 * at) for at in (-80.0, -20.0, 10.0)]
+    other = [scrape("t", at, 1000 + 10 * at) for at in (-70.0, -10.0, 5.0)]
+    ticker = a_ticker(scrape_interval_s=60.0)
+    looks = looks_of([*stable, *other, scrape("c", 12, 7)], 15, ticker)
+    assert [(look.k, good(look, S)) for look in looks if look.k > 0] == [(1, {"s": 300, "t": 150})]
+
+
 def test_a_scrape_on_the_grid_point_itself_belongs_to_it() -> None:
     samples = [scrape("s", 0, 100), scrape("s", 15, 160), scrape("c", 15, 7)]
     assert [look.k for look in looks_of(samples, 15)] == [1]

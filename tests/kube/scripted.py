@@ -9,7 +9,7 @@ import re
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -77,12 +77,14 @@ class ScriptedPrometheus:
 
     Attributes:
         url: of its API. broken: an HTTP status to answer with instead, or 0. quiet: no pod counts anything.
+        wrong: `empty` or `NaN` to answer with nothing, or with no numbers, or "".
         asked: how many questions came.
     """
 
     def __init__(self, session: Session, versions: Mapping[str, Traffic]) -> None:
         self.broken = 0
         self.quiet = False
+        self.wrong = ""
         self.hangs_s = 0.0
         self.asked = 0
         self._session = session
@@ -90,20 +92,45 @@ class ScriptedPrometheus:
         self._pods: dict[str, Served] = {}
         self._lock = threading.Lock()
         self._over = threading.Event()
-        handler = type("Handler", (_Handler,), {"prometheus": self})
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-        self._server.daemon_threads = True
+        self._away = threading.Event()
+        self._server = self._listening(0)
         self.url = f"http://127.0.0.1:{self._server.server_port}"
 
     def start(self) -> None:
         self._look(first=True)
-        threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
+        self._serve()
         threading.Thread(target=self._follow, daemon=True).start()
 
     def close(self) -> None:
         self._over.set()
         self._server.shutdown()
         self._server.server_close()
+
+    @contextmanager
+    def refusing(self) -> Iterator[None]:
+        """Connections are refused meanwhile; pods are scraped all the same."""
+        self._away.set()
+        self._server.shutdown()
+        self._server.server_close()
+        try:
+            yield
+        finally:
+            self._away.clear()
+            self._server = self._listening(self._server.server_port)
+            self._serve()
+
+    def is_away(self) -> bool:
+        """Whether open connections are to end, too."""
+        return self._away.is_set()
+
+    def _listening(self, port: int) -> ThreadingHTTPServer:
+        handler = type("Handler", (_Handler,), {"prometheus": self})
+        server = ThreadingHTTPServer(("127.0.0.1", port), handler)
+        server.daemon_threads = True
+        return server
+
+    def _serve(self) -> None:
+        threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
 
     def _follow(self) -> None:
         while not self._over.wait(SCRAPE_S):
@@ -149,6 +176,10 @@ class ScriptedPrometheus:
         start = at - int(found[2]) / 1000
         with self._lock:
             result = [one for name in names if name in self._pods for one in self._series(name, start, at)]
+        if self.wrong == "empty":
+            result = []
+        elif self.wrong == "NaN":
+            result = [{**one, "values": [[t, "NaN"] for t, _ in one["values"]]} for one in result]
         return {"resultType": "matrix", "result": result}
 
     def _series(self, name: str, start: float, end: float) -> Iterator[Json]:
@@ -180,17 +211,21 @@ class _Handler(BaseHTTPRequestHandler):
         self._answer(parse_qs(body))
 
     def _answer(self, asked: dict[str, list[str]]) -> None:
+        if self.prometheus.is_away():
+            self.close_connection = True
+            return
         self.prometheus.asked += 1
         time.sleep(self.prometheus.hangs_s)
         status = self.prometheus.broken or 200
         at = float(asked.get("time", [str(time.time())])[0])
         data = self.prometheus.answer(asked.get("query", [""])[0], at)
         body = json.dumps({"status": "success", "data": data}).encode()
-        self.send_response(status)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
+        with suppress(OSError):  # who asked may have given up
+            self.send_response(status)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002
         pass

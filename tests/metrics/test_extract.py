@@ -111,6 +111,16 @@ http_server_request_duration_seconds_count{http_response_status_code="502"} 1
     assert counted(text) == counted(text, *preset("opentelemetry")) == expected
 
 
+def test_opentelemetry_is_read_by_its_names_before_1_23_as_well() -> None:
+    text = """
+http_server_duration_milliseconds_bucket{http_status_code="200",le="500"} 6
+http_server_duration_milliseconds_bucket{http_status_code="200",le="+Inf"} 7
+http_server_duration_milliseconds_count{http_status_code="200"} 7
+http_server_duration_milliseconds_count{http_status_code="502"} 1
+"""
+    assert counted(text, *preset("opentelemetry")) == {"errors": (1, 8), "latency": (6, 7)}
+
+
 EXAMPLES = {
     "ingress-nginx": """
 nginx_ingress_controller_requests{status="200",ingress="a"} 90
@@ -131,6 +141,8 @@ istio_request_duration_milliseconds_bucket{reporter="source",le="+Inf"} 100
 response_total{direction="inbound",classification="success"} 90
 response_total{direction="inbound",classification="failure"} 10
 response_total{direction="outbound",classification="failure"} 1000
+response_total{direction="inbound",classification="success",route_name="probe"} 1000
+response_total{direction="inbound",classification="success",srv_port="4191"} 1000
 response_latency_ms_bucket{direction="inbound",le="100"} 40
 response_latency_ms_bucket{direction="inbound",le="+Inf"} 100
 """,

@@ -4,6 +4,7 @@ import json
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -63,7 +64,7 @@ def answer(*series: dict[str, Any], **more: Any) -> tuple[int, dict[str, str], b
     return 200, {"Content-Type": "application/json"}, json.dumps(body).encode()
 
 
-def requests_of(pod: str, *values: tuple[float, int], code: str = "200") -> dict[str, Any]:
+def requests_of(pod: str, *values: tuple[float, float], code: str = "200") -> dict[str, Any]:
     labels = {"__name__": "http_requests_total", "pod": pod, "code": code}
     return {"metric": labels, "values": [[NOW + at, str(total)] for at, total in values]}
 
@@ -214,7 +215,19 @@ def test_scrapes_that_may_still_come_in_are_not_called_settled(server: Loopback)
     scrapes = source.read(a_query(end=NOW))
     source.close()
     assert scrapes.settled_until == NOW - 17.0
-    assert "no scrapes of c, s" in scrapes.note
+
+
+def test_an_answer_with_nothing_in_it_is_not_taken_for_silence(server: Loopback) -> None:
+    source = a_source(Settings(server.url))
+    nothing = (answer(), answer(requests_of("s")), answer(requests_of("s", (-50.0, float("nan")))))
+    for said in nothing:
+        server.answer = partial(lambda said, _: said, said)
+        scrapes = source.read(a_query())
+        assert not scrapes.reachable
+        assert "answers with nothing: no scrapes of c, s" in scrapes.note
+    server.answer = lambda _: answer(requests_of("s", (-50.0, 7)))
+    assert source.read(a_query()).reachable
+    source.close()
 
 
 def test_each_read_overlaps_the_last_by_two_ticks_and_another_replica_is_refused(server: Loopback) -> None:
@@ -239,6 +252,25 @@ def test_each_read_overlaps_the_last_by_two_ticks_and_another_replica_is_refused
     assert [(one.at, dict(one.counters)) for one in agreed.samples] == [(NOW - 15.0, {"errors": (0, 9)})]
     assert server.asked[1].params["query"].endswith("[45000ms]")
     assert server.asked[2].params["query"] == server.asked[1].params["query"]
+
+
+def test_a_replica_that_does_not_come_back_is_given_up_and_all_is_read_anew(server: Loopback) -> None:
+    clock = SetClock(NOW)
+    source = a_source(Settings(server.url), clock)
+    server.answer = lambda _: answer(requests_of("s", (-45.0, 5), (-30.0, 7)))
+    assert source.read(a_query()).reachable
+    server.answer = lambda _: answer(requests_of("s", (-42.0, 5), (-27.0, 7)))
+    found = []
+    for _ in range(6):
+        found.append(source.read(a_query()))
+        clock.at += 15.0
+    source.close()
+    assert [(one.reachable, one.anew) for one in found] == [
+        *[(False, False)] * 4,
+        (False, True),
+        (True, False),
+    ]
+    assert "reading everything again" in found[4].note
 
 
 def test_without_pods_nothing_is_asked(server: Loopback) -> None:

@@ -87,6 +87,17 @@ def test_a_name_used_again_by_the_other_arms_revision_is_left_out() -> None:
     assert [(one.pod, one.at) for one in readings] == [("s-1", 25.0), ("c-1", 25.0)]
 
 
+def test_a_scrape_with_what_is_not_a_number_counts_as_none_and_is_not_remembered() -> None:
+    result = [
+        series([(10.0, "3"), (25.0, "NaN"), (40.0, "5")], pod="s-1", code="200"),
+        series([(10.0, "1"), (25.0, "1"), (40.0, "1")], pod="s-1", code="500"),
+    ]
+    readings = read_answer(result, a_query(), pod_label="pod", after_ms=0).readings
+    assert [one.at for one in readings] == [10.0, 40.0]
+    again = read_answer(result, a_query(), pod_label="pod", after_ms=0).readings
+    assert disagreement(remembered(readings, after=0.0, until=50.0), again, ["s-1"]) is None
+
+
 @pytest.mark.parametrize("result", [[{"values": []}], [{"metric": {"pod": "s-1"}, "values": [[1]]}]])
 def test_what_is_no_answer_of_raw_samples_is_an_error(result: list[dict[str, Any]]) -> None:
     with pytest.raises((KeyError, ValueError)):
