@@ -18,6 +18,7 @@ from canary.core.release import Outcome, Phase, Release, Request, RequestKind
 from canary.core.revision import Revision
 from canary.core.strategy import Strategy
 from canary.errors import BusyError, ConflictError, Exit, InvalidError, MissingError, TransientError
+from canary.patience import told
 from canary.ports import Recorded, Reporter
 
 if TYPE_CHECKING:
@@ -248,7 +249,7 @@ def drive(ports: "Ports", settings: Settings, reporter: Reporter, *, trace: Path
     """Take the lease and drive the release that is recorded to its end; follow if another was quicker."""
     from canary import loop
 
-    if (holder := loop.told(ports.clock, lambda: _somebody_drives(ports))) is not None:
+    if (holder := told(ports.clock, lambda: _somebody_drives(ports))) is not None:
         reporter.note(f"{holder} drives this release; following")
         return follow(ports, settings.target, reporter, take_over=lambda: drive(ports, settings, reporter))
 

@@ -8,7 +8,7 @@ same history twice, and may be dropped at any time.
 
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 from canary.core import assess, journal
 from canary.core.actions import Act, Decision, Move, Wait
@@ -27,12 +27,11 @@ from canary.errors import (
     MissingError,
     TransientError,
 )
+from canary.patience import Patience, rest
 from canary.ports import Clock, Lease, LedgerStore, Metrics, Recorded, Records, Reporter, Term, Workloads
 
 POLL_S = 2.0
 """Longest wait between two ticks: a person's wish is obeyed within this time."""
-GATHER_S = 0.4
-"""What comes within this time of the first of it is taken as one."""
 OUT_OF_REACH_S = 900.0
 """Stop driving, and say what is left, after this long without an answer."""
 ELSEWHERE = (
@@ -253,65 +252,6 @@ def _within(ports: Ports, term: Term) -> float:
     return left
 
 
-@dataclass
-class _Patience:
-    """How long the other side has been out of reach, and how long to wait for it."""
-
-    clock: Clock
-    bound_s: float
-    since: float | None = None
-    tries: int = 0
-    told: str = field(default="")
-
-    def answered(self, reporter: Reporter) -> None:
-        if self.since is not None:
-            reporter.note(f"in reach again after {self.clock.monotonic() - self.since:.0f} s")
-        self.since, self.tries, self.told = None, 0, ""
-
-    def wait(self, fault: TransientError, reporter: Reporter) -> None:
-        now = self.clock.monotonic()
-        self.since = now if self.since is None else self.since
-        if now - self.since > self.bound_s:
-            raise fault
-        # Told once, however its seconds count on.
-        words = "".join(letter for letter in fault.message if not letter.isdigit())
-        if words != self.told:
-            reporter.note(f"{fault.message}; held, nothing is changed, trying again")
-            self.told = words
-        self.tries += 1
-        if fault.retry_after_s:
-            sit_out(self.clock, fault.retry_after_s)
-        else:
-            self.clock.wait(min(0.2 * 2**self.tries, 5.0))
-
-
-def _rest(clock: Clock, seconds: float) -> None:
-    """Until the next tick; when something happens sooner, for as long as more of it may come at once.
-
-    Pods that get ready in the same moment are then one step of a walk, not one each.
-    """
-    begun = clock.monotonic()
-    clock.wait(seconds)
-    if clock.monotonic() - begun < seconds:
-        sit_out(clock, GATHER_S)
-
-
-def sit_out(clock: Clock, seconds: float) -> None:
-    """Wait for as long as the other side asked, whatever rings meanwhile; a signal ends it."""
-    until = clock.monotonic() + seconds
-    while clock.interrupted is None and (left := until - clock.monotonic()) > 0:
-        clock.wait(left)
-
-
-def told(clock: Clock, ask: Callable[[], str | None]) -> str | None:
-    """What is answered; None when the other side is out of reach: `run`, which comes next, waits for it."""
-    try:
-        return ask()
-    except TransientError as fault:
-        sit_out(clock, fault.retry_after_s or 0.0)
-        return None
-
-
 def run(
     ports: Ports,
     target: str,
@@ -331,7 +271,7 @@ def run(
         TransientError: out of reach too long. DeniedError: refused.
     """
     memory, recorded = Memory(), None
-    patience = _Patience(ports.clock, out_of_reach_s)
+    patience = Patience(ports.clock, out_of_reach_s)
     try:
         while True:
             if (signal := ports.clock.interrupted) is not None:
@@ -348,7 +288,7 @@ def run(
             if recorded.release.settled or _left(recorded.release):
                 return recorded
             if isinstance(ticked.decision, Wait):
-                _rest(ports.clock, poll_s(recorded.release))
+                rest(ports.clock, poll_s(recorded.release))
     finally:
         _last_words(ports, target)
 
@@ -363,7 +303,7 @@ def _last_words(ports: Ports, target: str) -> None:
 
 
 def _turn(
-    ports: Ports, target: str, memory: Memory, reporter: Reporter, patience: _Patience, *, begun: bool
+    ports: Ports, target: str, memory: Memory, reporter: Reporter, patience: Patience, *, begun: bool
 ) -> Ticked | None:
     """One tick within a term of the lease; None, after a wait, when it has to be done again.
 

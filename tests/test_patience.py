@@ -1,7 +1,7 @@
 """How long a driver waits for the other side."""
 
 from canary.errors import TransientError
-from canary.loop import sit_out, told
+from canary.patience import rest, sit_out, told
 from tests.fakes import FakeClock
 
 
@@ -28,6 +28,15 @@ def test_a_side_out_of_reach_is_no_answer_and_its_time_is_kept() -> None:
     assert told(clock, ask) is None
     assert clock.monotonic() == 7.0
     assert told(clock, lambda: "ann") == "ann"
+
+
+def test_what_comes_in_the_same_moment_is_one_reason_to_look() -> None:
+    clock = RingingClock()
+    rest(clock, 60.0)
+    assert (clock.monotonic(), clock.waits) == (4.4, 2)
+    undisturbed = FakeClock()
+    rest(undisturbed, 2.0)
+    assert undisturbed.monotonic() == 2.0
 
 
 class RingingClock(FakeClock):
