@@ -18,7 +18,7 @@ PROBES = (
     "/health", "/healthz", "/health/*", "/live", "/livez", "/ready", "/readyz", "/-/healthy", "/-/ready",
     "/metrics", "health", "healthz", "livez", "readyz", "metrics",
 )  # fmt: skip
-"""Paths that are asked by machines that look after a service, not by its users; some exporters drop slashes."""
+"""Paths that are asked by machines that look after a service, not by users; some exporters drop slashes."""
 
 PROBE_LABELS = ("path", "handler", "route")
 """Labels in which instrumentation libraries keep a request's path."""

@@ -5,8 +5,8 @@ whose series tell probes from traffic goes before those that cannot.
 
 Source:
     http: client libraries of Prometheus (code, status, status_code by framework; podinfo has the path
-    on the duration histogram alone, without slashes). OpenTelemetry: semantic conventions for HTTP metrics, 1.23 and
-    later. ingress-nginx, Istio, Linkerd, Traefik: their reference of exported metrics.
+    on the duration histogram alone, without slashes). OpenTelemetry: semantic conventions for HTTP
+    metrics, 1.23 and later. ingress-nginx, Istio, Linkerd, Traefik: their reference of exported metrics.
 """
 
 from collections.abc import Mapping

@@ -196,7 +196,7 @@ http_requests_total{status="503"} 9
 
 
 def test_a_form_that_tells_probes_from_traffic_goes_before_one_that_cannot() -> None:
-    usual = {label: schema.PROBES for label in schema.PROBE_LABELS}
+    usual: dict[str, tuple[str, ...]] = dict.fromkeys(schema.PROBE_LABELS, schema.PROBES)
     assert counted(TWOFOLD, exclude=usual) == {"errors": (1, 7), "latency": (5, 7)}
     assert counted(TWOFOLD)["errors"] == (10, 46)
 
