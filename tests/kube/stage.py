@@ -12,7 +12,7 @@ from typing import Any
 from canary.core.release import Release
 from canary.kube.pods import alive, pod_of
 from canary.kube.records import KubeRecords, Shelf
-from canary.kube.session import Json, Session
+from canary.kube.session import Json, Session, Watch
 from tests.command import Ran, begun, ended
 from tests.kube.documents import a_deployment
 from tests.kube.live import Place, a_target, wait_for
@@ -35,6 +35,7 @@ class Floor:
     fewest: int = 10_000
     most: int = 0
     _over: threading.Event = field(default_factory=threading.Event)
+    _watch: Watch | None = None
 
     def __enter__(self) -> "Floor":
         self._thread = threading.Thread(target=self._follow, daemon=True)
@@ -43,6 +44,8 @@ class Floor:
 
     def __exit__(self, *_: object) -> None:
         self._over.set()
+        if self._watch is not None:
+            self._watch.stop()
         self._thread.join(10)
 
     def _follow(self) -> None:
@@ -50,10 +53,10 @@ class Floor:
         found = self.session.get(path, labelSelector=self.selector)
         pods = {one["metadata"]["uid"]: one for one in found.get("items") or []}
         self._note(pods)
-        watch = self.session.watch(
+        self._watch = self.session.watch(
             path, found["metadata"]["resourceVersion"], 300, labelSelector=self.selector
         )
-        for event in watch:
+        for event in self._watch:
             if self._over.is_set():
                 return
             if event["type"] != "BOOKMARK":
