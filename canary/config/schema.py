@@ -16,9 +16,9 @@ NAME_PATTERN = "^[A-Za-z0-9]([-._A-Za-z0-9]{0,61}[A-Za-z0-9])?$"
 
 PROBES = (
     "/health", "/healthz", "/health/*", "/live", "/livez", "/ready", "/readyz", "/-/healthy", "/-/ready",
-    "/metrics",
+    "/metrics", "health", "healthz", "livez", "readyz", "metrics",
 )  # fmt: skip
-"""Paths that are asked by machines that look after a service, not by its users."""
+"""Paths that are asked by machines that look after a service, not by users; some exporters drop slashes."""
 
 PROBE_LABELS = ("path", "handler", "route", "http_route")
 """Labels in which instrumentation libraries keep a request's path."""

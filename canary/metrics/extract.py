@@ -97,9 +97,13 @@ def _is_blind(exposition: Exposition, metric: Metric, exclude: Exclude) -> bool:
     """Whether nothing could be excluded: no series of all requests has a label that `exclude` speaks of."""
     if metric.kind is MetricKind.HISTOGRAM or metric.preset is None:
         return False
-    form = _ratio_form(exposition, metric)
-    found = [labels for labels, _ in _series(exposition, form.all)] if form is not None else []
-    return bool(found) and not any(label in exclude for labels in found for label in labels)
+    form = _ratio_form(exposition, metric, exclude)
+    return form is not None and not _tells(exposition, form, exclude)
+
+
+def _tells(exposition: Exposition, form: RatioForm, exclude: Exclude) -> bool:
+    """Whether a series of all requests has a label that `exclude` speaks of."""
+    return any(label in exclude for labels, _ in _series(exposition, form.all) for label in labels)
 
 
 def edges(expositions: Iterable[Exposition], metric: Metric) -> tuple[float, ...]:
@@ -164,14 +168,16 @@ def _any(exposition: Exposition, selector: Selector) -> bool:
 
 
 def _ratio(exposition: Exposition, metric: Metric, exclude: Exclude) -> tuple[float, float] | None:
-    form = _ratio_form(exposition, metric)
+    form = _ratio_form(exposition, metric, exclude)
     if form is None:
         return None
     return _total(exposition, form.bad, exclude), _total(exposition, form.all, exclude)
 
 
-def _ratio_form(exposition: Exposition, metric: Metric) -> RatioForm | None:
-    return next((form for form in ratio_forms(metric) if _any(exposition, form.all)), None)
+def _ratio_form(exposition: Exposition, metric: Metric, exclude: Exclude) -> RatioForm | None:
+    """The first form that is there, but one that tells probes from traffic goes before those that do not."""
+    there = [form for form in ratio_forms(metric) if _any(exposition, form.all)]
+    return next((form for form in there if _tells(exposition, form, exclude)), there[0] if there else None)
 
 
 def _total(exposition: Exposition, selector: Selector, exclude: Exclude) -> float:

@@ -1,12 +1,13 @@
 """How well-known exporters name what we compare: for each preset the forms it may take, best first. Pure.
 
-A form applies to a scrape when at least one of its series is there; the first that applies is used.
+A form applies to a scrape when at least one of its series is there. The first that applies is used, but one
+whose series tell probes from traffic goes before those that cannot.
 
 Source:
-    http: client libraries of Prometheus (code, status, status_code by framework; podinfo has the status
-    on the duration histogram alone). OpenTelemetry: semantic conventions for HTTP metrics, 1.23 and
-    later, and the names before that. ingress-nginx, Istio, Linkerd, Traefik: their reference of exported
-    metrics.
+    http: client libraries of Prometheus (code, status, status_code by framework; podinfo has the path on the
+    duration histogram alone, without slashes). OpenTelemetry: semantic conventions for HTTP metrics, 1.23
+    and later, and the names before that. ingress-nginx, Istio, Linkerd, Traefik: their reference of
+    exported metrics.
 """
 
 from collections.abc import Mapping

@@ -51,6 +51,8 @@ KWOK = Program("kwok", "kwok", "sigs.k8s.io/kwok/cmd/kwok")
 PAUSE = Program("pause", "pause")
 PROMETHEUS = Program("prometheus", "prometheus", "github.com/prometheus/prometheus/cmd/prometheus")
 PROMTOOL = Program("promtool", "prometheus", "github.com/prometheus/prometheus/cmd/promtool")
+PODINFO = Program("podinfo", "podinfo", "github.com/stefanprodan/podinfo/cmd/podinfo")
+"""A service that others wrote, to be released: no part of the cluster, built when a test asks for it."""
 ALL = (KUBE, KWOK, PAUSE, PROMETHEUS, PROMTOOL)
 
 

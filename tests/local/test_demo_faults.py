@@ -34,6 +34,10 @@ def test_the_fault_errors_fails_two_in_a_hundred_and_is_not_slower() -> None:
     assert within(slow, 0.005)
 
 
+def test_the_fault_errors_fails_as_many_as_it_is_told() -> None:
+    assert within(draws(Kind.ERRORS, level=0.03)[0], 0.03)
+
+
 def test_the_fault_latency_slows_four_in_a_hundred_and_fails_no_more_than_a_good_version() -> None:
     failed, slow = draws(Kind.LATENCY)
     assert within(failed, 0.003)
@@ -54,6 +58,7 @@ def test_the_median_latency_of_a_good_version_is_twenty_milliseconds() -> None:
 
 def test_a_fault_is_read_with_its_level_or_the_usual_one() -> None:
     assert parse_fault("errors") == Fault(Kind.ERRORS)
+    assert parse_fault("errors:0.03") == Fault(Kind.ERRORS, 0.03)
     assert parse_fault("crash") == Fault(Kind.CRASH, 8.0)
     assert parse_fault("crash:2.5") == Fault(Kind.CRASH, 2.5)
 
@@ -64,7 +69,8 @@ def test_a_fault_is_read_with_its_level_or_the_usual_one() -> None:
         ("error", "errors, latency"),
         ("crash:soon", "'soon'"),
         ("crash:-1", "'-1'"),
-        ("errors:2", "takes no number"),
+        ("latency:2", "takes no number"),
+        ("errors:2", "a share of requests"),
     ],
 )
 def test_a_fault_that_cannot_be_read_is_refused_by_name(text: str, named: str) -> None:

@@ -2,6 +2,7 @@
 
 import pytest
 
+from canary.config import schema
 from canary.core.observation import Arm
 from canary.core.strategy import ERRORS, LATENCY, Metric, MetricKind
 from canary.errors import InvalidError
@@ -184,6 +185,32 @@ http_request_duration_seconds_bucket{path="/pay",le="1"} 6
 http_request_duration_seconds_bucket{path="/pay",le="+Inf"} 7
 """
     assert counted(text, exclude={"path": ("/health*", "/metrics")}) == {"errors": (0, 7), "latency": (6, 7)}
+
+
+TWOFOLD = """
+http_request_duration_seconds_bucket{method="GET",path="healthz",status="200",le="0.5"} 30
+http_request_duration_seconds_bucket{method="GET",path="healthz",status="200",le="+Inf"} 30
+http_request_duration_seconds_count{method="GET",path="healthz",status="200"} 30
+http_request_duration_seconds_bucket{method="GET",path="readyz",status="503",le="0.5"} 9
+http_request_duration_seconds_bucket{method="GET",path="readyz",status="503",le="+Inf"} 9
+http_request_duration_seconds_count{method="GET",path="readyz",status="503"} 9
+http_request_duration_seconds_bucket{method="GET",path="root",status="200",le="0.5"} 4
+http_request_duration_seconds_bucket{method="GET",path="root",status="200",le="+Inf"} 6
+http_request_duration_seconds_count{method="GET",path="root",status="200"} 6
+http_request_duration_seconds_bucket{method="GET",path="root",status="500",le="0.5"} 1
+http_request_duration_seconds_bucket{method="GET",path="root",status="500",le="+Inf"} 1
+http_request_duration_seconds_count{method="GET",path="root",status="500"} 1
+http_requests_total{status="200"} 36
+http_requests_total{status="500"} 1
+http_requests_total{status="503"} 9
+"""
+"""As podinfo tells it: the path is on the histogram alone, and without slashes."""
+
+
+def test_a_form_that_tells_probes_from_traffic_goes_before_one_that_cannot() -> None:
+    usual: dict[str, tuple[str, ...]] = dict.fromkeys(schema.PROBE_LABELS, schema.PROBES)
+    assert counted(TWOFOLD, exclude=usual) == {"errors": (1, 7), "latency": (5, 7)}
+    assert counted(TWOFOLD)["errors"] == (10, 46)
 
 
 def test_only_probes_is_zero_traffic_rather_than_no_metric() -> None:

@@ -1,13 +1,10 @@
 """A shop of real containers behind a NodePort, under real load, scraped by a real Prometheus."""
 
-import hashlib
 import json
 import os
-import shutil
 import subprocess
 import sys
-import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,59 +12,48 @@ from typing import Any
 
 import httpx
 
+from canary.core.release import Release
+from canary.kube.records import KubeRecords, Shelf
 from canary.kube.session import Json, Session
 from canary.local.demo.tally import Summary, read_summary
-from tests.cluster import Cluster, images, node
-from tests.cluster.place import REAL
+from tests.cluster import Cluster
 from tests.command import ROOT, Ran, begun, ended
 from tests.kube.live import Place, a_namespace, a_target, wait_for
+from tests.node.provided import CONTROLLER, SHOP
 
-HERE = Path(__file__).parent
-CONTROLLER = "localhost/canary:test"
-VERSIONS = ("good", "better", "errors", "slow", "crash", "broken")
 RPS = 120
 PATIENCE_S = 300.0
 
 
-def provide_images() -> None:
-    """The controller's own image from the project's Dockerfile, and on it one image for each version.
+@dataclass(frozen=True)
+class Kind:
+    """A service that is released.
 
-    Made once for a node, and again when what is in them has changed.
+    Attributes:
+        image: without its tag. port: where it listens. ready: the path of its readiness probe.
+        failures: after how many failed probes in a row it is not ready.
+        paths: what the load asks for; the shop's pages if there are none.
     """
-    had = REAL.folder / "shop-images"
-    stamp = _stamp()
-    if had.exists() and had.read_text() == stamp:
-        return
-    node.load(images.built_on_base(ROOT, CONTROLLER))
-    for version in VERSIONS:
-        with tempfile.TemporaryDirectory() as folder:
-            # A file tells the versions apart: layers kept from another build argument would be taken again.
-            shutil.copy(HERE / "shop" / "Dockerfile", folder)
-            (Path(folder) / "version").write_text(version)
-            arguments = ("--build-arg", f"BASE={CONTROLLER}")
-            node.load(images.built_on_base(Path(folder), f"localhost/shop:{version}", arguments))
-    had.write_text(stamp)
+
+    image: str = SHOP
+    port: int = 8080
+    ready: str = "/health/ready"
+    failures: int = 2
+    paths: tuple[str, ...] = ()
 
 
-def _stamp() -> str:
-    """Of all that goes into the images."""
-    whole = [path for name in ("canary", "analysis") for path in (ROOT / name).rglob("*.py")]
-    whole += [ROOT / "Dockerfile", ROOT / "requirements.lock", HERE / "shop" / "Dockerfile"]
-    digest = hashlib.sha256()
-    for path in sorted(whole):
-        digest.update(str(path.relative_to(ROOT)).encode() + path.read_bytes())
-    return digest.hexdigest()
+DEMO = Kind()
 
 
-def a_shop(namespace: str, version: str = "good", replicas: int = 3) -> Json:
+def a_shop(namespace: str, kind: Kind, version: str = "good", replicas: int = 3) -> Json:
     """The Deployment: surge 1, no pod missing, a readiness probe, a pause before it ends."""
-    probe = {"httpGet": {"path": "/health/ready", "port": 8080}, "periodSeconds": 1, "failureThreshold": 2}
+    probe = {"path": kind.ready, "port": kind.port}
     container = {
         "name": "shop",
-        "image": f"localhost/shop:{version}",
+        "image": f"{kind.image}:{version}",
         "imagePullPolicy": "Never",
-        "ports": [{"containerPort": 8080}],
-        "readinessProbe": probe,
+        "ports": [{"containerPort": kind.port}],
+        "readinessProbe": {"httpGet": probe, "periodSeconds": 1, "failureThreshold": kind.failures},
         # Requests still come for a moment after a pod has left its Services.
         "lifecycle": {"preStop": {"sleep": {"seconds": 2}}},
         "securityContext": {
@@ -79,9 +65,12 @@ def a_shop(namespace: str, version: str = "good", replicas: int = 3) -> Json:
         },
         "resources": {"requests": {"cpu": "20m", "memory": "48Mi"}, "limits": {"memory": "256Mi"}},
     }
-    asks = {"prometheus.io/scrape": "true", "prometheus.io/port": "8080", "prometheus.io/path": "/metrics"}
+    asks = {"scrape": "true", "port": str(kind.port), "path": "/metrics"}
     template = {
-        "metadata": {"labels": {"app": "shop"}, "annotations": asks},
+        "metadata": {
+            "labels": {"app": "shop"},
+            "annotations": {f"prometheus.io/{key}": value for key, value in asks.items()},
+        },
         "spec": {"containers": [container], "terminationGracePeriodSeconds": 15},
     }
     return {
@@ -97,13 +86,14 @@ def a_shop(namespace: str, version: str = "good", replicas: int = 3) -> Json:
 
 @dataclass
 class Shop:
-    """The shop, its load, and the real command for it."""
+    """The shop, its load, and the real command for it. `name`: of its Deployment."""
 
     cluster: Cluster
     place: Place
     session: Session
     folder: Path
     port: int
+    name: str = "shop"
     load: "subprocess.Popen[bytes] | None" = None
 
     @property
@@ -113,7 +103,7 @@ class Shop:
     def configure(self, **changes: Any) -> None:
         source = {"prometheus": {"url": self.cluster.prometheus, "scrape_interval": "1s"}}
         document = {
-            "target": {"namespace": self.place.namespace, "deployment": "shop"},
+            "target": {"namespace": self.place.namespace, "deployment": self.name},
             "steps": [25, 50],
             "hold": {"min": "4s", "max": "60s"},
             "deadline": "4m",
@@ -138,9 +128,29 @@ class Shop:
         assert found is not None
         return found
 
-    def deployment(self, name: str = "shop") -> Json | None:
+    def record(self) -> Release | None:
+        shelf = Shelf(self.session, self.name)
+        try:
+            found = KubeRecords(shelf).load(self.name)
+        finally:
+            shelf.close()
+        return found.release if found else None
+
+    def recorded(self) -> Release:
+        found = self.record()
+        assert found is not None
+        return found
+
+    def deployment(self, name: str = "") -> Json | None:
         found = self.session.get(self.session.path("apps/v1", "deployments")).get("items") or []
-        return next((one for one in found if one["metadata"]["name"] == name), None)
+        return next((one for one in found if one["metadata"]["name"] == (name or self.name)), None)
+
+    def canary(self) -> Json | None:
+        return self.deployment(f"{self.name}-canary")
+
+    def pods(self, selector: str) -> list[Json]:
+        found = self.session.get(self.session.path("v1", "pods"), labelSelector=selector)
+        return list(found.get("items") or [])
 
     def image(self) -> str:
         found = self.deployment()
@@ -148,53 +158,70 @@ class Shop:
         return str(found["spec"]["template"]["spec"]["containers"][0]["image"])
 
     def is_whole(self, replicas: int = 3) -> bool:
+        """The target alone, at its size, all ready, on one template."""
         found = self.deployment()
         assert found is not None
-        ready = found["status"].get("readyReplicas", 0), found["status"].get("replicas", 0)
-        return ready == (replicas, replicas) and self.deployment("shop-canary") is None
+        status = found["status"]
+        same = {status.get(key, 0) for key in ("replicas", "updatedReplicas", "readyReplicas")}
+        seen = status.get("observedGeneration") == found["metadata"]["generation"]
+        return seen and same == {replicas} and self.canary() is None
 
 
 @contextmanager
 def a_running_shop(
-    cluster: Cluster, folder: Path, *, rps: int = RPS, history_s: float = 15.0
+    cluster: Cluster, folder: Path, *, kind: Kind = DEMO, rps: int = RPS, history_s: float = 15.0
 ) -> Iterator[Shop]:
     """Whole, behind its NodePort, under load for so long that it has a past."""
     with a_namespace(cluster.kubeconfig) as place:
         session = place.session()
-        a_target(session, a_shop(place.namespace))
-        spec = {"type": "NodePort", "selector": {"app": "shop"}, "ports": [{"port": 80, "targetPort": 8080}]}
+        a_target(session, a_shop(place.namespace, kind))
+        ports = [{"port": 80, "targetPort": kind.port}]
+        spec = {"type": "NodePort", "selector": {"app": "shop"}, "ports": ports}
         made = session.create(session.path("v1", "services"), {"metadata": {"name": "shop"}, "spec": spec})
         shop = Shop(cluster, place, session, folder, int(made["spec"]["ports"][0]["nodePort"]))
-        shop.configure()
-        wait_for(shop.is_whole, "the shop is whole", 90.0)
-        wait_for(lambda: answers(shop.port), "the NodePort answers", 60.0)
-        with loaded(shop, rps):
-            if rps:
-                wait_for(
-                    lambda: shop.live.exists() and shop.books().answered > rps * history_s, "a past", 90.0
-                )
+        with under_load(shop, kind, rps=rps, history_s=history_s):
             yield shop
 
 
-def answers(port: int) -> bool:
-    """Whether requests come through: rules for a new Service take kube-proxy a moment."""
+@contextmanager
+def under_load(shop: Shop, kind: Kind = DEMO, *, rps: int = RPS, history_s: float = 15.0) -> Iterator[None]:
+    """Once it is whole and answers, ask it `rps` times a second; on leaving, no more."""
+    shop.configure()
+    wait_for(shop.is_whole, "the shop is whole", 90.0)
+    wait_for(lambda: answers(shop.port, kind.ready), "the NodePort answers", 60.0)
+    with loaded(shop, rps, kind.paths):
+        if rps:
+            wait_for(lambda: shop.live.exists() and shop.books().answered > rps * history_s, "a past", 90.0)
+        yield
+
+
+def answers(port: int, path: str) -> bool:
+    """Whether requests come through: rules for a new Service take kube-proxy a moment.
+
+    Asked from an address that the load does not have. Until the rules are there a connection is rejected,
+    and the kernel remembers it, untranslated, for the two minutes that it waits for an answer to a SYN. A
+    later one from the same port would be taken for it and be refused: seen for 1 in 14 000 requests.
+    """
+    elsewhere = httpx.HTTPTransport(local_address="127.0.0.2")
     try:
-        return httpx.get(f"http://127.0.0.1:{port}/health/ready", timeout=2, trust_env=False).is_success
+        with httpx.Client(transport=elsewhere, timeout=2, trust_env=False) as client:
+            return client.get(f"http://127.0.0.1:{port}{path}").is_success
     except httpx.HTTPError:
         return False
 
 
 @contextmanager
-def loaded(shop: Shop, rps: int) -> Iterator[None]:
+def loaded(shop: Shop, rps: int, paths: Sequence[str] = ()) -> Iterator[None]:
     """Requests from outside, through the NodePort, on a connection each; none at all for a rate of 0."""
     if not rps:
         yield
         return
     command = [sys.executable, "-m", "canary.local.demo.load", "--url", f"http://127.0.0.1:{shop.port}"]
     bounds = ["--rps", str(rps), "--seconds", "1800", "--seed", "7", "--live", str(shop.live)]
+    asked = [word for path in paths for word in ("--path", path)]
     with (shop.folder / "load.log").open("wb") as log:
         shop.load = subprocess.Popen(
-            [*command, *bounds], cwd=shop.folder, env={**os.environ, "PYTHONPATH": str(ROOT)},
+            [*command, *bounds, *asked], cwd=shop.folder, env={**os.environ, "PYTHONPATH": str(ROOT)},
             stdout=log, stderr=log,
         )  # fmt: skip
     try:

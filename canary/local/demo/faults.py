@@ -41,6 +41,8 @@ class Kind(StrEnum):
 DEFAULT_LEVEL = {Kind.CRASH: 8.0, Kind.SLOW_START: 3.0, Kind.LOAD: 150.0}
 """Crash after, ready after: seconds. Load: requests per second of the whole version."""
 
+_NUMBERED = {*DEFAULT_LEVEL, Kind.ERRORS}
+
 
 class FaultError(ValueError):
     """A fault or a table of faults that cannot be read: the text names it and says what is wanted."""
@@ -52,7 +54,8 @@ class Fault:
 
     Attributes:
         level: seconds until it crashes or becomes ready; requests per second above which `load`
-            begins to fail. Without meaning for the other kinds.
+            begins to fail; share of requests that fail with `errors`, 0 for `BAD_ERRORS`. Without meaning
+            for the other kinds.
     """
 
     kind: Kind = Kind.NONE
@@ -60,7 +63,7 @@ class Fault:
 
 
 def parse_fault(text: str) -> Fault:
-    """Read `errors`, `crash:12`, `load:150` ...
+    """Read `errors`, `errors:0.03`, `crash:12`, `load:150` ...
 
     Raises:
         FaultError: no such fault, or a level that is not a positive number or has no meaning.
@@ -72,7 +75,7 @@ def parse_fault(text: str) -> Fault:
         raise FaultError(f"fault {name!r} is not known; wanted: {', '.join(Kind)}") from None
     if not colon:
         return Fault(kind, DEFAULT_LEVEL.get(kind, 0.0))
-    if kind not in DEFAULT_LEVEL:
+    if kind not in _NUMBERED:
         raise FaultError(f"fault {kind} takes no number, found {text.strip()!r}; write just {kind}")
     try:
         level = float(number)
@@ -80,6 +83,10 @@ def parse_fault(text: str) -> Fault:
         level = math.nan
     if not 0 < level < math.inf:
         raise FaultError(f"fault {kind} wants a number above 0 after the colon, found {number!r}")
+    if kind is Kind.ERRORS and level > 1:
+        raise FaultError(
+            f"fault {kind} wants a share of requests, up to 1, found {number!r}; try errors:0.03"
+        )
     return Fault(kind, level)
 
 
@@ -134,7 +141,7 @@ class Nature:
 
     def _error_rate(self) -> float:
         if self._fault.kind is Kind.ERRORS:
-            return BAD_ERRORS
+            return self._fault.level or BAD_ERRORS
         if self._fault.kind is Kind.LOAD and self._version_rate() > self._fault.level:
             return BAD_ERRORS
         return BASE_ERRORS
