@@ -28,14 +28,17 @@ def plan_document(session: Session, version: str | None) -> dict[str, Any]:
             f"there is no {session.target} to release to",
             remedy=session.settings.if_missing,
         )
+    runs = world.stable.revision
+    asked = version if version is not None else runs.version
+    revision = session.ports.workloads.revise(runs, asked, session.config)
     strategy = session.settings.strategy
     size = world.stable.replicas
     steps = planned(strategy.steps, size, world.surge, world.unavailable, strategy.capacity)
     return {
         "target": session.target,
         "version": version,
-        "runs": world.stable.revision.version,
-        "already_running": version == world.stable.revision.version,
+        "runs": runs.version,
+        "already_running": version is not None and revision.hash == runs.hash,
         "replicas": size,
         "surge": world.surge,
         "unavailable": world.unavailable,
@@ -50,6 +53,7 @@ def plan_document(session: Session, version: str | None) -> dict[str, Any]:
         "metrics": _metrics(strategy),
         "forecast": forecast(session, world, steps[-1].share),
         "rollback": _rollback(session, world, steps, strategy),
+        "config": _config(session, runs.template, revision.template),
         "touches": _touches(session, world),
     }
 
@@ -95,9 +99,25 @@ def _rollback(
     }
 
 
+def _config(session: Session, before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Any]:
+    """The objects that would be made, and the references that would be others."""
+    if not session.config:
+        return {"objects": [], "references": []}
+    from canary.kube.configs import changes
+
+    return {
+        "objects": list(session.config),
+        "references": [
+            {"place": old.place, "from": str(old.to), "to": str(new.to)}
+            for old, new in changes(before, after)
+        ],
+    }
+
+
 def _touches(session: Session, world: World) -> list[str]:
     target = session.target
     return [
+        *(f"{one}: made, unless it is there, and never changed" for one in session.config),
         f"the record and the lease of {target}, and its ledger",
         f"a canary workload of {target}: made, scaled, taken away in the end",
         f"{target}: the number of its replicas ({world.stable.replicas} again in the end)",
@@ -120,7 +140,9 @@ def plan_text(document: Mapping[str, Any]) -> str:
         asked = words.weight(step["weight"])
         lines.append(f"{number:<6}{asked:>8}{step['canary']:>8}{step['stable']:>8}{share:>9}")
         lines += [f"      {note}" for note in step["note"].split("; ") if note]
-    return "\n".join([*lines, "", *_rules(document), "", "touches:", *_listed(document["touches"])])
+    changed = [f"{one['place']}: {one['from']} -> {one['to']}" for one in document["config"]["references"]]
+    lines += ["", *_rules(document), "", "touches:", *_listed(document["touches"])]
+    return "\n".join([*lines, "refers to:", *_listed(changed)] if changed else lines)
 
 
 def _rules(document: Mapping[str, Any]) -> list[str]:

@@ -1,16 +1,19 @@
 """The workloads port over two Deployments of a namespace."""
 
 import copy
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from canary.config.settings import KubernetesTarget
 from canary.core.actions import Action, Remove, Scale, SetRevision
 from canary.core.observation import Arm, Pod, Workload, World
+from canary.core.release import Phase, Release
 from canary.core.revision import Revision
 from canary.errors import ConflictError, InvalidError, MissingError, TransientError
-from canary.kube import objects, rights
+from canary.kube import configs, objects, rights
+from canary.kube.config_store import ConfigStore
+from canary.kube.configs import ConfigObject, Named
 from canary.kube.mirror import Mirror
 from canary.kube.pods import alive, pod_of
 from canary.kube.rbac import Account, rules
@@ -42,6 +45,7 @@ class KubeWorkloads:
         target: which Deployment. image: repository to release from; None: that of the container.
         now: unix seconds.
         changed: called, from another thread, when something is new.
+        given: configuration that this process can make.
     """
 
     def __init__(
@@ -51,12 +55,14 @@ class KubeWorkloads:
         image: str | None,
         now: Callable[[], float],
         changed: Callable[[], None] = lambda: None,
+        given: Sequence[ConfigObject] = (),
     ) -> None:
         self._session = session
         self._target = target
         self._image = image
         self._now = now
         self._changed = changed
+        self._configs = ConfigStore(session, target.deployment, given)
         self._deployments = Mirror(session, session.path(*DEPLOYMENTS), changed=changed)
         self._sets: Mirror | None = None
         self._pods: Mirror | None = None
@@ -103,18 +109,61 @@ class KubeWorkloads:
             case _:
                 raise InvalidError(f"there is no {action.arm} workload in Kubernetes")
 
-    def revise(self, base: Revision, version: str) -> Revision:
-        """The revision that runs `version`, all else as in `base`. Touches nothing.
+    def revise(self, base: Revision, version: str, config: Sequence[str] = ()) -> Revision:
+        """The revision that runs `version` with this configuration, all else as in `base`. Touches nothing.
+
+        Args:
+            config: objects to refer to, `configmap/NAME-HASH`.
 
         Raises:
-            InvalidError: the container cannot be told, the Deployment is paused, or a Deployment that is
-                not ours has the canary's name. DeniedError: this account lacks rights for a release.
+            InvalidError: the container cannot be told, or the template refers to one of the objects nowhere.
+        """
+        found = objects.with_version(base, version, self._target.container, self._image)
+        return self._configs.revised(found, config)
+
+    def prepare(self, config: Sequence[str] = ()) -> None:
+        """See that a release can be driven, and make its configuration, before it is recorded.
+
+        Raises:
+            InvalidError: the Deployment is paused, a Deployment that is not ours has the canary's name, or
+                so has a configuration object. DeniedError: this account lacks rights for a release.
         """
         seen = self._look()
         if seen is not None:
             _check(seen)
-        rights.check(self._session, rules(Account.DRIVER, self._target.deployment))
-        return objects.with_version(base, version, self._target.container, self._image)
+        kinds = {configs.named(one).kind for one in config}
+        rights.check(self._session, rules(Account.DRIVER, self._target.deployment, kinds))
+        self._configs.provide(config)
+
+    def tidy(self, release: Release, left: Callable[[], float]) -> tuple[str, ...]:
+        """Delete the configuration of the target that neither it, a kept ReplicaSet nor the record needs.
+
+        What was made after this release began may belong to one that is to begin: it stays, unless it is
+        this release's own.
+
+        Raises:
+            TransientError: no time is left, or no answer. DeniedError: refused.
+        """
+        own = configs.hashed(release.canary.template)
+        named = own | configs.hashed(release.stable.template)
+        seen = self._look() if named else None
+        if seen is None:
+            return ()
+        keep = [release.stable.template, *self._needed(seen.target["metadata"]["uid"], left)]
+        if release.phase is Phase.PROMOTED:
+            keep.append(release.canary.template)
+
+        def may_go(one: Named, made: float) -> bool:
+            return one in own or made < release.since
+
+        return self._configs.collect(keep, {one.kind for one in named}, may_go, left)
+
+    def _needed(self, uid: str, left: Callable[[], float]) -> list[Json]:
+        """The templates of all Deployments and of the target's ReplicaSets, read live."""
+        deployments = self._deployments.list_live(left())
+        sets = self._sets.list_live(left()) if self._sets is not None else {}
+        mine = [one for one in sets.values() if objects.owned_by(one, uid)]
+        return [one["spec"]["template"] for one in (*deployments.values(), *mine)]
 
     def history(self) -> tuple[Revision, ...]:
         """The target's kept revisions, oldest first, as `kubectl rollout history` numbers them."""
