@@ -129,6 +129,8 @@ def _prepare(ports: "Ports", options: StartOptions) -> None:
     if not options.config:
         ports.workloads.prepare()
         return
+    # Whatever is wrong is told before there is a lease; what is there already is taken.
+    ports.workloads.prepare(options.config)
     term = ports.lease.hold()
     if term is None:
         raise ConflictError("the lease is held by another driver")

@@ -1,17 +1,21 @@
 """Whether this account has the rights that a release needs, asked before anything is touched."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from canary.errors import CanaryError, DeniedError
+from canary.kube.configs import Kind
 from canary.kube.rbac import Rule
 from canary.kube.session import Session
 
 REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectrulesreviews"
 
 
-def check(session: Session, wanted: Sequence[Rule]) -> None:
+def check(session: Session, wanted: Sequence[Rule], config: Collection[Kind] = ()) -> None:
     """Ask the API server what this account may do in the namespace; one request.
+
+    Args:
+        wanted: rules of a driver's Role. config: the kinds of configuration that it was printed for.
 
     Raises:
         DeniedError: rights are missing; each is named. Not when the server cannot tell them all.
@@ -28,11 +32,12 @@ def check(session: Session, wanted: Sequence[Rule]) -> None:
         return
     if status.get("incomplete"):
         return
+    kinds = "".join(f" --with {kind.value}" for kind in sorted(config))
     if missing := lacking(wanted, status.get("resourceRules") or []):
         raise DeniedError(
             f"this account lacks rights in namespace {session.namespace}: {'; '.join(missing)}",
-            remedy="Somebody who may grant them: `canary rbac --for driver | kubectl apply -f -`, and a "
-            "RoleBinding for this account.",
+            remedy=f"Somebody who may grant them: `canary rbac --for driver{kinds} | kubectl apply -f -`, "
+            "and a RoleBinding for this account.",
         )
 
 

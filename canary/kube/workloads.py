@@ -132,7 +132,7 @@ class KubeWorkloads:
         if seen is not None:
             _check(seen)
         kinds = {configs.named(one).kind for one in config}
-        rights.check(self._session, rules(Account.DRIVER, self._target.deployment, kinds))
+        rights.check(self._session, rules(Account.DRIVER, self._target.deployment, kinds), kinds)
         self._configs.provide(config)
 
     def tidy(self, release: Release, left: Callable[[], float]) -> tuple[str, ...]:
