@@ -154,7 +154,8 @@ class KubeWorkloads:
             keep.append(release.canary.template)
 
         def may_go(one: Named, made: float) -> bool:
-            return one in own or made < release.since
+            # The API tells that time in whole seconds.
+            return one in own or made + 1.0 < release.since
 
         return self._configs.collect(keep, {one.kind for one in named}, may_go, left)
 

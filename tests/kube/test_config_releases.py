@@ -84,10 +84,14 @@ def test_a_version_and_its_configuration_are_promoted_and_undone_as_one(stage: S
 
 
 def test_what_a_version_that_is_rolled_back_brought_is_taken_away(stage: Stage) -> None:
-    ran = stage.run("start", "bad", "--config", "settings.yaml", "--config", "password.yaml")
+    driver = stage.begin("start", "bad", "--config", "settings.yaml", "--config", "password.yaml")
+    wait_for(lambda: stage.deployment("web-canary"), "the canary is there")
+    # Somebody else's, who is about to start: it stays.
+    another = made_for_nothing(stage)
+    ran = stage.ended(driver)
 
     assert ran.code == 3, ran.text
-    assert (refers(stage), objects(stage)) == (["settings", "password"], [])
+    assert (refers(stage), objects(stage)) == (["settings", "password"], another)
     assert "is taken away: no revision needs it" in ran.text
     assert "mode" in stage.session.get(stage.session.path("v1", "configmaps", "settings"))["data"]
 
