@@ -4,20 +4,23 @@ Everything heavy (the loop and with it the analysis) is imported late, so that c
 the record stay quick.
 """
 
-import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from canary import fit
+from canary.begin import StartOptions, already, check, create
 from canary.config.settings import Settings
-from canary.core.bookkeeping import with_pods
-from canary.core.observation import World
-from canary.core.release import Outcome, Phase, Release, Request, RequestKind
+from canary.core.release import Outcome, Release, Request, RequestKind
 from canary.core.revision import Revision
-from canary.core.strategy import Strategy
-from canary.errors import BusyError, ConflictError, Exit, InvalidError, MissingError, TransientError
+from canary.errors import (
+    BusyError,
+    CanaryError,
+    ConflictError,
+    Exit,
+    MissingError,
+    TransientError,
+)
 from canary.patience import told
 from canary.ports import Recorded, Reporter
 
@@ -38,27 +41,6 @@ EXITS = {
 }
 
 
-@dataclass(frozen=True)
-class StartOptions:
-    """How a release is to be started.
-
-    Attributes:
-        timeout_s: instead of the file's deadline. supersede: another release in the way is rolled back.
-        leave: at the deadline without a conclusion, leave the canary serving and go (exit 4).
-        skip_analysis: for when the stable itself is sick; `reason` is then required and goes into the ledger.
-        trace: write the release there as a recording.
-        release: its id, given by who will look for it; a settled release of this id is not begun again.
-    """
-
-    timeout_s: float | None = None
-    supersede: bool = False
-    leave: bool = False
-    skip_analysis: bool = False
-    reason: str = ""
-    trace: Path | None = None
-    release: str = ""
-
-
 def exit_code(release: Release) -> Exit:
     """The exit code of a release as it stands; an unsettled one is one that was left."""
     if not release.settled:
@@ -72,41 +54,54 @@ def start(
     """Create the release of `version`, or follow or take over the one that is there, to its end.
 
     Returns:
-        The settled record (or the left one). For the version that is running already: a settled
+        The settled record (or the left one). For the revision that is running already: a settled
         release that was never recorded, with the reason "already running".
 
     Raises:
-        BusyError: another version is being released. MissingError: no such target.
+        BusyError: another version is being released, or this one with another configuration.
+        MissingError: no such target.
     """
-    _check(settings, options)
+    check(settings, options)
     while True:
+        _heed(ports)
         found = ports.records.load(settings.target)
         if found is not None and found.release.settled and found.release.id == (options.release or None):
             return found
         if found is not None and not found.release.settled:
-            if found.release.version == version:
+            if _is_same(ports, found.release, version, options):
                 return _join(ports, settings, found, options, reporter)
             _clear_the_way(ports, settings, found, version, options, reporter)
             continue
         stable = stable_of(ports, settings)
-        if stable.version == version:
+        canary = ports.workloads.revise(stable, version, options.config)
+        if canary.hash == stable.hash:
             reporter.note(f"{version} is already running on {settings.target}; nothing to do")
-            return Recorded(_already(settings, stable, ports), "")
+            return Recorded(already(settings, stable, ports), "")
         try:
-            _create(ports, settings, found, stable, version, options)
+            create(ports, settings, found, (stable, canary), options)
         except ConflictError:
+            ports.clock.wait(0.05)
             continue
+        except CanaryError:
+            with suppress(CanaryError):
+                ports.lease.release()
+            raise
         return drive(ports, settings, reporter, trace=options.trace)
 
 
-def _check(settings: Settings, options: StartOptions) -> None:
-    if options.skip_analysis and not options.reason:
-        raise InvalidError(
-            "--skip-analysis needs a --reason: it goes into the ledger",
-            remedy='For instance --skip-analysis --reason "stable is down, this is the fix".',
-        )
-    if options.timeout_s is not None and options.timeout_s <= 0:
-        raise InvalidError(f"--timeout: found {options.timeout_s:g} s, wanted more than 0")
+def _heed(ports: "Ports") -> None:
+    """Raises InterruptedDriveError: a signal asks to stop, and nothing was begun."""
+    if (signal := ports.clock.interrupted) is not None:
+        from canary import loop
+
+        raise loop.InterruptedDriveError(signal, None)
+
+
+def _is_same(ports: "Ports", running: Release, version: str, options: StartOptions) -> bool:
+    """Whether what is asked for is what is being released; who names no configuration asks for none other."""
+    if running.version != version or not options.config:
+        return running.version == version
+    return ports.workloads.revise(running.stable, version, options.config).hash == running.canary.hash
 
 
 def stable_of(ports: "Ports", settings: Settings) -> Revision:
@@ -118,90 +113,6 @@ def stable_of(ports: "Ports", settings: Settings) -> Revision:
             remedy=settings.if_missing,
         )
     return world.stable.revision
-
-
-def _already(settings: Settings, stable: Revision, ports: "Ports") -> Release:
-    """A settled release that says so, never recorded."""
-    now = ports.clock.now()
-    return Release(
-        target=settings.target,
-        id="",
-        version=stable.version,
-        strategy=settings.strategy,
-        stable=stable,
-        canary=stable,
-        replicas=0,
-        since=now,
-        phase=Phase.PROMOTED,
-        outcome=Outcome.PROMOTED,
-        reason="already running",
-    )
-
-
-def release_id(target: str, version: str, at: float) -> str:
-    """Says target, version and start (`at`: unix seconds)."""
-    return f"{target}-{version}-{time.strftime('%Y%m%dT%H%M%S', time.gmtime(at))}"
-
-
-def _create(
-    ports: "Ports",
-    settings: Settings,
-    found: Recorded | None,
-    stable: Revision,
-    version: str,
-    options: StartOptions,
-) -> Recorded:
-    """Write the new record, with the stable pinned in it, before anything is touched.
-
-    Raises:
-        ConflictError: somebody else started one in the same moment.
-    """
-    world = ports.workloads.observe()
-    if world is None:
-        raise MissingError(f"{settings.target} is gone")
-    now = ports.clock.now()
-    release = Release(
-        target=settings.target,
-        id=options.release or release_id(settings.target, version, now),
-        version=version,
-        strategy=_strategy(ports, settings, options, world),
-        stable=stable,
-        canary=ports.workloads.revise(stable, version),
-        replicas=world.stable.replicas,
-        window=0 if ports.metrics.keeps_history else 1,
-        since=now,
-        phase_since=now,
-        step_since=now,
-        config_hash=settings.digest,
-        ledger_head=found.release.ledger_head if found else "",
-        ledger_length=found.release.ledger_length if found else 0,
-        lease=settings.target,
-        actor=ports.actor,
-        leave=options.leave,
-        reason=f"analysis skipped: {options.reason}" if options.skip_analysis else "",
-    )
-    # The stable's pods are known from the first: a source that goes by names has to find their past.
-    return ports.records.save(with_pods(release, world), expected=found.version if found else None)
-
-
-def _strategy(ports: "Ports", settings: Settings, options: StartOptions, world: World) -> Strategy:
-    """The file's strategy with what the command line changes, and steps that come to the same merged.
-
-    Raises:
-        InvalidError: this target cannot have it, or there is no room for its pods.
-    """
-    strategy = fit.fitted(settings, world)
-    planned = fit.steps(strategy, world)
-    if why := ports.workloads.no_room(fit.most_pods(strategy, world) - len(world.stable.pods)):
-        raise InvalidError(
-            f"{settings.target}: there is no room for a canary: {why}; nothing was touched",
-            remedy="Raise the quota, free some of it, or lower the target's surge.",
-        )
-    probed = strategy.probe_rate + world.probe_rate
-    strategy = replace(strategy, steps=tuple(step.weight for step in planned), probe_rate=probed)
-    if options.timeout_s is not None:
-        strategy = replace(strategy, deadline_s=options.timeout_s)
-    return replace(strategy, metrics=()) if options.skip_analysis else strategy
 
 
 def _join(
@@ -233,9 +144,10 @@ def _clear_the_way(
 ) -> None:
     """Another version is being released: refuse, or roll it back first."""
     other = found.release
+    differs = " with another configuration" if other.version == version else ""
     if not options.supersede:
         raise BusyError(
-            f"{other.version} is being released to {settings.target} ({other.phase}); "
+            f"{other.version} is being released to {settings.target}{differs} ({other.phase}); "
             f"{version} was not started",
             remedy="Wait for it (`canary watch`), end it (`canary abort`), or start with --supersede.",
         )

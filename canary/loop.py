@@ -285,12 +285,30 @@ def run(
             recorded, memory = ticked.recorded, ticked.memory
             if watch is not None:
                 watch(ticked)
-            if recorded.release.settled or _left(recorded.release):
+            if recorded.release.settled:
+                _tidied(ports, recorded.release, reporter)
+                return recorded
+            if _left(recorded.release):
                 return recorded
             if isinstance(ticked.decision, Wait):
                 rest(ports.clock, poll_s(recorded.release))
     finally:
         _last_words(ports, target)
+
+
+def _tidied(ports: Ports, release: Release, reporter: Reporter) -> None:
+    """Configuration that nothing needs any more is taken away, within one term; what hinders that is said."""
+    terms: list[Term | None] = []
+
+    def left() -> float:
+        terms.extend([] if terms else [ports.lease.hold()])
+        return ports.lease.confirm(terms[0]) if terms[0] is not None else 0.0
+
+    try:
+        for name in ports.workloads.tidy(release, left):
+            reporter.note(f"{name} is taken away: no revision needs it")
+    except CanaryError as fault:
+        reporter.note(f"configuration that no revision needs may be left: {fault.message}")
 
 
 def _last_words(ports: Ports, target: str) -> None:

@@ -4,7 +4,7 @@ Every method may raise `TransientError` (out of reach: unknown whether a write l
 `DeniedError`. Adapters make one attempt a call; waiting and trying again is the loop's work.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -120,8 +120,11 @@ class Workloads(Protocol):
             ConflictError: the target is no longer what the action expected.
         """
 
-    def revise(self, base: Revision, version: str) -> Revision:
-        """The revision that runs `version`, all else as in `base`. Touches nothing.
+    def revise(self, base: Revision, version: str, config: Sequence[str] = ()) -> Revision:
+        """The revision that runs `version` with this configuration, all else as in `base`. Touches nothing.
+
+        Args:
+            config: content-hashed objects to refer to instead of those of the same plain names.
 
         Raises:
             InvalidError: this runtime cannot make such a revision.
@@ -129,6 +132,29 @@ class Workloads(Protocol):
 
     def no_room(self, more: int) -> str:
         """Why so many pods beyond those there are now would not fit; empty: they do, as far as is known."""
+
+    def prepare(self, config: Sequence[str] = ()) -> None:
+        """See that a release could be driven, and have its configuration there, before it is recorded.
+
+        Makes nothing but objects that never change and that nothing refers to yet. Idempotent.
+
+        Raises:
+            InvalidError: something would keep a release from ending, or such an object cannot be made.
+            DeniedError: a right is missing.
+        """
+
+    def tidy(self, release: Release, left: Callable[[], float]) -> tuple[str, ...]:
+        """Take away configuration that no revision needs any more, after `release` has settled.
+
+        Best effort: what is left is found after a later release. Asks nothing of the runtime, nor of `left`,
+        when the release refers to no such configuration.
+
+        Args:
+            left: seconds of the lease term in which this may still be done.
+
+        Returns:
+            What was taken away.
+        """
 
     def history(self) -> tuple[Revision, ...]:
         """Kept revisions of the target, oldest first, numbered."""

@@ -4,7 +4,7 @@ The ports are played from the recording: time is the recording's, scrapes are it
 replicas (`Shift.GIVEN`). What reads, judges and decides is `loop.look`, as live.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import inf
 from pathlib import Path
@@ -212,8 +212,14 @@ class _Stage:
     def apply(self, action: Action, *, within_s: float) -> None:
         raise AssertionError("a replay touches nothing")
 
-    def revise(self, base: Revision, version: str) -> Revision:
+    def revise(self, base: Revision, version: str, config: Sequence[str] = ()) -> Revision:
         return replace(base, version=version)
+
+    def prepare(self, config: Sequence[str] = ()) -> None:
+        raise AssertionError("a replay begins no release")
+
+    def tidy(self, release: Release, left: Callable[[], float]) -> tuple[str, ...]:
+        return ()
 
     def history(self) -> tuple[Revision, ...]:
         return ()

@@ -3,11 +3,13 @@
 import getpass
 import os
 import socket
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from canary.conduct import StartOptions, drive, exit_code, follow, request, start
+from canary.begin import StartOptions
+from canary.conduct import drive, exit_code, follow, request, start
 from canary.config.settings import KubernetesTarget, PodsSource, Runtime, Settings
 from canary.errors import InvalidError
 from canary.restore import undo
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from canary.clock import SystemClock
+    from canary.kube.configs import ConfigObject
     from canary.kube.session import Session as Cluster
     from canary.loop import Ports
     from canary.metrics.pods import Page
@@ -24,6 +27,7 @@ if TYPE_CHECKING:
 __all__ = [
     "StartOptions",
     "actor",
+    "configuration",
     "connect",
     "drive",
     "exit_code",
@@ -91,17 +95,41 @@ def settings(path: Path | None, *, namespace: str | None = None, context: str | 
     return replace(found, kubernetes=target)
 
 
-def connect(settings: Settings, *, actor: str) -> "Ports":
-    """The ports of a target's runtime.
+def configuration(settings: Settings, paths: Sequence[Path]) -> "tuple[ConfigObject, ...]":
+    """The ConfigMaps and Secrets of these files, which are to be released with a version.
 
     Raises:
-        InvalidError: there is no way to the cluster, or no source of metrics.
+        InvalidError: the target is a local service, or the files have faults: all of them.
+        MissingError: there is no such file.
+    """
+    if not paths:
+        return ()
+    if settings.kubernetes is None:
+        raise InvalidError(
+            f"--config is for a Deployment; {settings.target} is a local service",
+            remedy="Leave it out: `local.env` in the configuration file is what a local service gets.",
+        )
+    from canary.config.load import documents
+    from canary.kube.config_files import objects
+
+    return objects([(str(path), documents(path)) for path in paths], settings.target)
+
+
+def connect(settings: Settings, *, actor: str, config: "Sequence[ConfigObject]" = ()) -> "Ports":
+    """The ports of a target's runtime.
+
+    Args:
+        config: what `configuration` gave; made when a release is begun.
+
+    Raises:
+        InvalidError: there is no way to the cluster, no source of metrics, or `config` is for another
+            namespace.
     """
     from canary.clock import SystemClock
 
     clock = SystemClock()
     if settings.runtime is Runtime.KUBERNETES:
-        return _kubernetes(settings, actor, clock)
+        return _kubernetes(settings, actor, clock, config)
     return _local(settings, actor, clock)
 
 
@@ -127,7 +155,10 @@ def _local(settings: Settings, actor: str, clock: "SystemClock") -> "Ports":
     )
 
 
-def _kubernetes(settings: Settings, actor: str, clock: "SystemClock") -> "Ports":
+def _kubernetes(
+    settings: Settings, actor: str, clock: "SystemClock", config: "Sequence[ConfigObject]"
+) -> "Ports":
+    from canary.kube.config_files import in_namespace
     from canary.kube.lease import KubeLease
     from canary.kube.objects import record_name
     from canary.kube.records import KubeLedger, KubeRecords, Shelf
@@ -135,8 +166,11 @@ def _kubernetes(settings: Settings, actor: str, clock: "SystemClock") -> "Ports"
     from canary.loop import Ports
 
     session, target = _cluster(settings)
+    in_namespace(config, session.namespace)
     shelf = Shelf(session, settings.target, clock.ring)
-    workloads = KubeWorkloads(session, target, settings.image, clock.now, clock.ring, scraped=settings.pods)
+    workloads = KubeWorkloads(
+        session, target, settings.image, clock.now, clock.ring, scraped=settings.pods, given=config
+    )
 
     def taken(since: str | None) -> None:
         # What the last driver wrote a moment before it ended must be seen.

@@ -3,12 +3,13 @@
 Nothing is random: what a pod has counted is a function of the time it has served.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import count
 
 from canary.core.actions import Action, Remove, Scale, SetRevision
 from canary.core.observation import Arm, Budget, Pod, Workload, World
+from canary.core.release import Release
 from canary.core.revision import Revision, template_hash
 from canary.core.strategy import MetricKind
 from canary.errors import ConflictError, DeniedError, InvalidError, TransientError
@@ -104,7 +105,7 @@ class FakeCluster:
         fewest_ready, most_pods: over all time since `watch` was called, of both arms together.
         unserved: requests that came while no pod was ready.
         out_of_reach, refused: while True, every call raises TransientError, or DeniedError.
-        touched: every action applied, in order.
+        touched: every action applied, in order. prepared: configuration asked for. tidied: ids of releases.
         scaler, budgets, full: what others ask for; `full`: why there is no room for more pods.
     """
 
@@ -128,6 +129,8 @@ class FakeCluster:
         self.out_of_reach = False
         self.refused = False
         self.touched: list[Action] = []
+        self.prepared: list[tuple[str, ...]] = []
+        self.tidied: list[str] = []
         self._numbers = count(1)
         self._at = clock.now()
         template = {"image": f"web:{version}"}
@@ -168,14 +171,25 @@ class FakeCluster:
         self.touched.append(action)
         self._settle()
 
-    def revise(self, base: Revision, version: str) -> Revision:
+    def revise(self, base: Revision, version: str, config: Sequence[str] = ()) -> Revision:
         if not version or "/" in version:
             raise InvalidError(f"{version!r} is not a version")
         template = {**base.template, "image": f"web:{version}"}
+        if config:
+            template["config"] = list(config)
         return Revision(template_hash(template, base.config), version, template, base.config)
 
     def no_room(self, more: int) -> str:
         return self.full if more > 0 else ""
+
+    def prepare(self, config: Sequence[str] = ()) -> None:
+        self._reach()
+        if config:
+            self.prepared.append(tuple(config))
+
+    def tidy(self, release: Release, left: Callable[[], float]) -> tuple[str, ...]:
+        self.tidied.append(release.id)
+        return ()
 
     def unproved(self) -> str:
         return ""

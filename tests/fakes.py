@@ -302,8 +302,16 @@ class _CutWorkloads:
     def apply(self, action: Action, *, within_s: float) -> None:
         self.cut.effect(f"apply {action}", lambda: self.inner.apply(action, within_s=within_s))
 
-    def revise(self, base: Revision, version: str) -> Revision:
-        return self.inner.revise(base, version)
+    def revise(self, base: Revision, version: str, config: Sequence[str] = ()) -> Revision:
+        return self.inner.revise(base, version, config)
+
+    def prepare(self, config: Sequence[str] = ()) -> None:
+        self.cut.alive()
+        self.inner.prepare(config)
+
+    def tidy(self, release: Release, left: Callable[[], float]) -> tuple[str, ...]:
+        self.cut.alive()
+        return self.inner.tidy(release, left)
 
     def history(self) -> tuple[Revision, ...]:
         self.cut.alive()

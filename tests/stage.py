@@ -4,7 +4,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from canary.conduct import StartOptions, start
+from canary.begin import StartOptions
+from canary.conduct import start
 from canary.config.settings import Runtime, Settings
 from canary.core.actions import Act, Decision, Move, Remove, SetRevision
 from canary.core.observation import Arm

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from canary import conduct
-from canary.conduct import StartOptions
+from canary.begin import StartOptions
 from canary.core.actions import Wait
 from canary.core.assessed import Assessed
 from canary.core.observation import Observation, World

@@ -33,7 +33,11 @@ def version(output_: options.Out = Output.TEXT) -> None:
 
 COMMANDS: tuple[Command, ...] = (
     (plan.init, "init", ("canary init", "canary init -f shop/canary.yaml --force")),
-    (plan.plan, "plan", ("canary plan", "canary plan v1.1.0 -o json")),
+    (
+        plan.plan,
+        "plan",
+        ("canary plan", "canary plan v1.1.0 -o json", "canary plan v1.1.0 --config settings.yaml"),
+    ),
     (
         start.start,
         "start",
@@ -41,6 +45,7 @@ COMMANDS: tuple[Command, ...] = (
             "canary start v1.1.0",
             "canary start v1.1.0 --timeout 30m -o json",
             "canary start v1.1.0 --in-cluster",
+            "canary start v1.1.0 --config settings.yaml --config password.yaml",
             'canary start v1.1.1 --skip-analysis --reason "stable is down, this is the fix"',
         ),
     ),
@@ -59,7 +64,14 @@ COMMANDS: tuple[Command, ...] = (
     (inspect.history, "history", ("canary history", "canary history -o yaml")),
     (replay.replay, "replay", ("canary replay release.jsonl", "canary replay *.jsonl --looks -o json")),
     (kubernetes.cleanup, "cleanup", ("canary cleanup", "canary cleanup -n shop --yes")),
-    (kubernetes.rbac, "rbac", ("canary rbac --for driver | kubectl apply -f -", "canary rbac --for viewer")),
+    (
+        kubernetes.rbac,
+        "rbac",
+        (
+            "canary rbac --for driver | kubectl apply -f -",
+            "canary rbac --for driver --with configmap --with secret",
+        ),
+    ),
     (local.demo, "demo", ("canary demo", "canary demo --fault latency")),
     (plan.schema, "schema", ("canary schema > canary.schema.json",)),
     (version, "version", ("canary version", "canary version -o json")),

@@ -3,13 +3,14 @@
 import typer
 
 from canary import __version__
+from canary.begin import StartOptions, release_id
 from canary.cli.options import Where
 from canary.cli.output import emit
 from canary.cli.session import Session, StoppedError, left, viewing
 from canary.cli.start import Asked, finish
-from canary.conduct import StartOptions, release_id
 from canary.config.settings import Settings
 from canary.errors import Exit, InvalidError
+from canary.kube.config_store import ConfigStore, check_references
 from canary.kube.in_cluster import Follower, Started, begin
 from canary.kube.job import Drive
 from canary.kube.session import connect
@@ -30,6 +31,9 @@ def follow_job(session: Session, where: Where, version: str, options: StartOptio
         )
     cluster = connect(target.namespace, target.context)
     with viewing(session, asked.output, plain=True) as view:
+        if session.config:
+            check_references(cluster, settings.target, session.config)
+            ConfigStore(cluster, settings.target, session.given).provide(session.config)
         started = begin(cluster, _drive(session, version, options, asked), session.ports.clock)
         made = "made" if started.fresh else "attached to"
         view.note(f"{made} Job {started.name} in namespace {cluster.namespace}, release {started.release}")
@@ -79,6 +83,7 @@ def _drive(session: Session, version: str, options: StartOptions, asked: Asked) 
         lasts_s=deadline_s + strategy.pause_max_s + strategy.bake_s + 2 * strategy.ready_deadline_s,
         actor=f"{session.ports.actor} (in-cluster)",
         arguments=_arguments(options, asked),
+        objects=session.config,
     )
 
 

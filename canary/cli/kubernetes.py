@@ -8,26 +8,34 @@ from canary.cli import options
 from canary.cli.output import Output, emit
 from canary.config.settings import KubernetesTarget, Settings
 from canary.errors import BusyError, InvalidError
+from canary.kube.configs import Kind
 from canary.kube.rbac import Account, explained, role
 
 For = Annotated[Account, typer.Option("--for", help="Whose Role.", show_choices=True)]
+With = Annotated[
+    list[Kind] | None,
+    typer.Option("--with", help="To release such configuration, too (`start --config`).", show_choices=True),
+]
 
 
 def rbac(
     for_: For = Account.DRIVER,
     where: options.Where = options.HERE,
+    with_: With = None,
     output: options.Out = Output.TEXT,
 ) -> None:
     """Print the Role that an account needs, and nothing more.
 
     Text output is YAML with what each rule is for: `canary rbac | kubectl apply -f -`. Asks no cluster.
+    Secrets can be read by whoever has --with secret: the API holds no such right to names not yet known.
 
     Exits 0, or 2 when the configuration is wrong.
     """
     settings, target = _target(where)
     namespace = target.namespace or _namespace(target.context)
     name = settings.target
-    emit(role(for_, name, namespace), output, explained(for_, name, namespace))
+    kinds = set(with_ or ())
+    emit(role(for_, name, namespace, kinds), output, explained(for_, name, namespace, kinds))
 
 
 def cleanup(
@@ -38,7 +46,7 @@ def cleanup(
     """Take away all that canary made in the cluster for a target.
 
     The record, the ledger, the lease and the canary go; the target stays as it is. Keep the ledger first:
-    `canary audit export > ledger.jsonl`.
+    `canary audit export > ledger.jsonl`. Configuration that the target or a kept revision refers to stays.
 
     Exits 0, 2 when the configuration is wrong, 9 while a release is running.
     """
@@ -51,10 +59,21 @@ def cleanup(
     told = f"the record, the ledger and the lease of {settings.target} in namespace {session.namespace}"
     if not yes and not typer.confirm(f"Delete {told}?", err=True):
         raise typer.Abort
-    deleted = clean(session, settings.target)
-    document = {"target": settings.target, "namespace": session.namespace, "deleted": list(deleted)}
-    text = "\n".join(f"deleted {one}" for one in deleted) or f"there was nothing of {settings.target}"
-    emit(document, output, text)
+    found = clean(session, settings.target)
+    document = {
+        "target": settings.target,
+        "namespace": session.namespace,
+        "deleted": list(found.deleted),
+        "kept": list(found.kept),
+        "unseen": found.unseen,
+    }
+    lines = [f"deleted {one}" for one in found.deleted]
+    lines += [
+        f"kept {one}: {settings.target} or a kept revision of it refers to it; immutable, as it was"
+        for one in found.kept
+    ]
+    lines += [f"not looked for: {found.unseen}"] if found.unseen else []
+    emit(document, output, "\n".join(lines) or f"there was nothing of {settings.target}")
 
 
 def _target(where: options.Where) -> tuple[Settings, KubernetesTarget]:

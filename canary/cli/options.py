@@ -33,6 +33,15 @@ Target = Annotated[
         metavar="TARGET", help="The target; the one in the configuration if not given.", show_default=False
     ),
 ]
+Config = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--config",
+        metavar="FILE",
+        help="Kubernetes: ConfigMaps and Secrets to release with it, as YAML; may be repeated.",
+        show_default=False,
+    ),
+]
 Why = Annotated[str, typer.Option("--why", help="In your words; goes into the ledger.", show_default=False)]
 
 

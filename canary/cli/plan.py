@@ -46,15 +46,17 @@ def plan(
         str | None, typer.Argument(metavar="VERSION", help="What would be released.", show_default=False)
     ] = None,
     where: options.Where = options.HERE,
+    config: options.Config = None,
     output: options.Out = Output.TEXT,
 ) -> None:
     """Show what a release would do; change nothing.
 
-    The steps with their replicas and real shares, what promotion needs, how long a rollback takes.
+    The steps with their replicas and real shares, what promotion needs, how long a rollback takes; with
+    --config the objects that would be made, and the references to them.
 
     Exits 0, or 2 when the configuration is wrong or there is no such target.
     """
-    print_plan(opened(where), version, output)
+    print_plan(opened(where, config=config), version, output)
 
 
 def print_plan(session: Session, version: str | None, output: Output) -> None:
@@ -72,7 +74,13 @@ def print_plan(session: Session, version: str | None, output: Output) -> None:
         )
     emit(document, output, plan_text(document))
     if version is not None and output is Output.TEXT:
-        say(f"Nothing was changed. Start it with `canary start {version}{session.how}`.")
+        say(f"Nothing was changed. Start it with `canary start {version}{session.how}{_given(session)}`.")
+
+
+def _given(session: Session) -> str:
+    """The configuration of the version as options."""
+    files = dict.fromkeys(one.place.rpartition(": document ")[0] for one in session.given)
+    return "".join(f" --config {file}" for file in files)
 
 
 def schema(output: options.Out = Output.JSON) -> None:

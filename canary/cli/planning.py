@@ -22,12 +22,10 @@ def plan_document(session: Session, version: str | None) -> dict[str, Any]:
     Raises:
         MissingError: there is no target.
     """
-    world = session.ports.workloads.observe()
-    if world is None:
-        raise MissingError(
-            f"there is no {session.target} to release to",
-            remedy=session.settings.if_missing,
-        )
+    world = _found(session)
+    runs = world.stable.revision
+    asked = version if version is not None else runs.version
+    revision = session.ports.workloads.revise(runs, asked, session.config)
     strategy = fit.fitted(session.settings, world)
     size = world.stable.replicas
     steps = fit.steps(strategy, world)
@@ -35,8 +33,8 @@ def plan_document(session: Session, version: str | None) -> dict[str, Any]:
     return {
         "target": session.target,
         "version": version,
-        "runs": world.stable.revision.version,
-        "already_running": version == world.stable.revision.version,
+        "runs": runs.version,
+        "already_running": version is not None and revision.hash == runs.hash,
         "replicas": size,
         "surge": world.surge,
         "unavailable": world.unavailable,
@@ -56,8 +54,19 @@ def plan_document(session: Session, version: str | None) -> dict[str, Any]:
         "forecast": forecast(session, world, steps[-1].share),
         "promote": str(strategy.promote),
         "rollback": _rollback(session, world, steps, strategy),
+        "config": _config(session, runs.template, revision.template),
         "touches": _touches(session, world, strategy),
     }
+
+
+def _found(session: Session) -> World:
+    world = session.ports.workloads.observe()
+    if world is None:
+        raise MissingError(
+            f"there is no {session.target} to release to",
+            remedy=session.settings.if_missing,
+        )
+    return world
 
 
 def warning(session: Session) -> str:
@@ -125,9 +134,25 @@ def _rollback(
     }
 
 
+def _config(session: Session, before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Any]:
+    """The objects that would be made, and the references that would be others."""
+    if not session.config:
+        return {"objects": [], "references": []}
+    from canary.kube.configs import changes
+
+    return {
+        "objects": list(session.config),
+        "references": [
+            {"place": old.place, "from": str(old.to), "to": str(new.to)}
+            for old, new in changes(before, after)
+        ],
+    }
+
+
 def _touches(session: Session, world: World, strategy: Strategy) -> list[str]:
     target = session.target
     found = [
+        *(f"{one}: made, unless it is there, and never changed" for one in session.config),
         f"the record and the lease of {target}, and its ledger",
         f"a canary workload of {target}: made, scaled, taken away in the end",
     ]
@@ -157,7 +182,9 @@ def plan_text(document: Mapping[str, Any]) -> str:
         lines += ["", f"no room:   {document['no_room']}"]
     if document["others"]:
         lines += ["", *(f"others:    {told}" for told in document["others"])]
-    return "\n".join([*lines, "", *_rules(document), "", "touches:", *_listed(document["touches"])])
+    changed = [f"{one['place']}: {one['from']} -> {one['to']}" for one in document["config"]["references"]]
+    lines += ["", *_rules(document), "", "touches:", *_listed(document["touches"])]
+    return "\n".join([*lines, "refers to:", *_listed(changed)] if changed else lines)
 
 
 def _rules(document: Mapping[str, Any]) -> list[str]:

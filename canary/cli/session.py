@@ -3,8 +3,9 @@
 import contextlib
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from canary.cli.options import Where
@@ -15,6 +16,7 @@ from canary.errors import CanaryError, Exit, MissingError, TransientError
 from canary.ports import Recorded, Reporter
 
 if TYPE_CHECKING:
+    from canary.kube.configs import ConfigObject
     from canary.loop import Ports
 
 
@@ -47,20 +49,34 @@ class StoppedError(CanaryError):
 
 @dataclass(frozen=True)
 class Session:
-    """Settings and ports of one command. `how`: the options that lead here again, for hints."""
+    """Settings and ports of one command.
+
+    Attributes:
+        how: the options that lead here again, for hints.
+        given: configuration to release with a version.
+    """
 
     settings: Settings
     ports: "Ports"
     target: str
     how: str = ""
+    given: "tuple[ConfigObject, ...]" = ()
+
+    @property
+    def config(self) -> tuple[str, ...]:
+        """The configuration's objects by name, `configmap/NAME-HASH`."""
+        return tuple(str(one.named) for one in self.given)
 
     def record(self) -> Recorded | None:
         """The record of the target, or None."""
         return self.ports.records.load(self.target)
 
 
-def opened(where: Where, target: str | None = None) -> Session:
+def opened(where: Where, target: str | None = None, config: Sequence[Path] | None = None) -> Session:
     """Read the configuration and connect.
+
+    Args:
+        target: that the command is about; None: the file's. config: files to release with a version.
 
     Raises:
         InvalidError: the file has faults. MissingError: no such file, or it is about another target.
@@ -73,8 +89,9 @@ def opened(where: Where, target: str | None = None) -> Session:
             f"{settings.path} is about {settings.target}, not {target}",
             remedy=f"Say `-f FILE` with the configuration of {target}, or leave the target out.",
         )
-    ports = wiring.connect(settings, actor=wiring.actor())
-    return Session(settings, ports, settings.target, where.how)
+    given = wiring.configuration(settings, config or ())
+    ports = wiring.connect(settings, actor=wiring.actor(), config=given)
+    return Session(settings, ports, settings.target, where.how, given)
 
 
 @contextlib.contextmanager

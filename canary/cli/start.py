@@ -9,6 +9,7 @@ import typer
 
 from canary.cli import options
 from canary.cli.output import Output, emit, json_text, print_line
+from canary.cli.plan import print_plan
 from canary.cli.result import result_document, result_text
 from canary.cli.session import Session, conducted, is_live, opened, viewing
 from canary.core.strategy import Promote
@@ -16,7 +17,7 @@ from canary.errors import CanaryError, Exit, InvalidError
 from canary.ports import Recorded
 
 if TYPE_CHECKING:
-    from canary.conduct import StartOptions
+    from canary.begin import StartOptions
 
 Version = Annotated[str, typer.Argument(metavar="VERSION", help="What to release, as its tag.")]
 Timeout = Annotated[
@@ -50,6 +51,15 @@ PromoteBy = Annotated[
         show_choices=True,
     ),
 ]
+Objects = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--config-object",
+        metavar="KIND/NAME",
+        help="Configuration of the version that is there, as the Job was given it.",
+        show_default=False,
+    ),
+]
 Trace = Annotated[
     Path | None,
     typer.Option("--trace", help="Record the release here, for `canary replay`.", show_default=False),
@@ -72,6 +82,7 @@ def start(  # noqa: PLR0913 - a command's options are its arguments
     version: Version,
     where: options.Where = options.HERE,
     *,
+    config: options.Config = None,
     timeout: Timeout = None,
     dry_run: DryRun = False,
     supersede: Supersede = False,
@@ -88,6 +99,7 @@ def start(  # noqa: PLR0913 - a command's options are its arguments
     """Release VERSION; promote it or roll it back by evidence.
 
     The same version again follows the release that is running, or takes it over when nobody drives it.
+    With --config the version and its configuration are one: the same version with another is another.
 
     Exits 0 promoted, 2 usage, 3 rolled back, 4 no conclusion in time, 5 aborted, 6 superseded, 7 never
     ready, 8 out of reach too long, 9 another release is running, 130 and 143 interrupted.
@@ -95,10 +107,8 @@ def start(  # noqa: PLR0913 - a command's options are its arguments
     from canary import wiring
 
     timeout_s = options.seconds(timeout, "--timeout")
-    session = _opened(where, promote)
+    session = _opened(where, promote, config)
     if dry_run:
-        from canary.cli.plan import print_plan
-
         print_plan(session, version, output)
         return
     asked = wiring.StartOptions(
@@ -108,6 +118,7 @@ def start(  # noqa: PLR0913 - a command's options are its arguments
         skip_analysis=skip_analysis,
         reason=reason,
         trace=trace,
+        config=session.config,
     )
     if in_cluster or detach:
         from canary.cli.in_cluster import follow_job
@@ -117,9 +128,9 @@ def start(  # noqa: PLR0913 - a command's options are its arguments
     _drive(session, version, asked, plain=plain, output=output)
 
 
-def _opened(where: options.Where, promote: Promote | None) -> Session:
-    """The session of a command that starts a release; `promote` as it was asked on the command line."""
-    session = opened(where)
+def _opened(where: options.Where, promote: Promote | None, config: options.Config = None) -> Session:
+    """The session of a command that starts a release; the rest as it was asked on the command line."""
+    session = opened(where, config=config)
     if promote is None:
         return session
     if session.settings.kubernetes is None and promote is Promote.EXTERNAL:
@@ -156,6 +167,7 @@ def run(  # noqa: PLR0913 - a command's options are its arguments
     skip_analysis: SkipAnalysis = False,
     reason: Reason = "",
     promote: PromoteBy = None,
+    config_object: Objects = None,
     output: options.Out = Output.TEXT,
 ) -> None:
     """Drive one release to its end; what the Job runs.
@@ -175,6 +187,7 @@ def run(  # noqa: PLR0913 - a command's options are its arguments
         skip_analysis=skip_analysis,
         reason=reason,
         release=release,
+        config=tuple(config_object or ()),
     )
     _drive(session, version, asked, plain=True, output=output)
 

@@ -88,6 +88,29 @@ def parse(text: str) -> Document:
     return document
 
 
+def parse_all(text: str) -> list[Document]:
+    """Read a YAML text of any number of documents; an empty one has no values. Never raises.
+
+    What cannot be read at all is the fault of a document after those that could.
+    """
+    documents: list[Document] = []
+    try:
+        loader = _Loader(text)
+        try:
+            while loader.check_node():
+                node = loader.get_node()
+                documents.append(Document())
+                if node is not None:
+                    documents[-1].values = _Walk(documents[-1]).value(node, (), ())
+        finally:
+            loader.dispose()
+    except yaml.YAMLError as fault:
+        documents.append(Document(faults=[_unreadable(text, fault)]))
+    except RecursionError:
+        documents.append(Document(faults=[Fault(1, (), "lists or mappings are nested too deeply")]))
+    return documents
+
+
 class _Walk:
     """Turns nodes into values."""
 

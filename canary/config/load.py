@@ -10,14 +10,14 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from canary.config.checks import CHECKS
-from canary.config.document import MAX_BYTES, Document, Fault, Place, parse
+from canary.config.document import MAX_BYTES, Document, Fault, Place, parse, parse_all
 from canary.config.resolve import resolve
 from canary.config.schema import File
 from canary.config.schema_document import schema_document
 from canary.config.settings import Settings
 from canary.errors import CanaryError, DeniedError, InvalidError, MissingError
 
-__all__ = ["load", "schema_document"]
+__all__ = ["documents", "load", "schema_document"]
 
 NOT_YET = frozenset({"budget", "guards", "hooks"})
 """Keys that a later version will understand."""
@@ -46,18 +46,30 @@ def load(path: Path) -> Settings:
     return resolve(path, file)
 
 
-def _text(path: Path) -> str:
+def documents(path: Path) -> list[Document]:
+    """The YAML documents of another file than the configuration, with their faults.
+
+    Raises:
+        MissingError: there is no such file. DeniedError: it may not be read. InvalidError: it cannot be, or
+            is larger than 16 MiB.
+    """
+    return parse_all(_text(path, 64 * MAX_BYTES, "--config"))
+
+
+def _text(path: Path, most: int = MAX_BYTES, option: str = "-f") -> str:
+    """The text of a file of at most so many bytes, which was named by this option."""
     try:
         with path.open("rb") as stream:
-            data = stream.read(MAX_BYTES + 1)
+            data = stream.read(most + 1)
     except FileNotFoundError as fault:
-        raise MissingError(
-            f"there is no file {path}", remedy="Write one with `canary init`, or name another with -f."
-        ) from fault
+        how = "Write one with `canary init`, or name" if option == "-f" else "Name"
+        raise MissingError(f"there is no file {path}", remedy=f"{how} another with {option}.") from fault
     except OSError as fault:
-        raise _unreadable(path, fault) from fault
-    if len(data) > MAX_BYTES:
-        raise InvalidError(f"{path} is larger than {MAX_BYTES} bytes", remedy="Name the right file with -f.")
+        raise _unreadable(path, fault, option) from fault
+    if len(data) > most:
+        raise InvalidError(
+            f"{path} is larger than {most} bytes", remedy=f"Name the right file with {option}."
+        )
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as fault:
@@ -69,12 +81,13 @@ def _text(path: Path) -> str:
         ) from fault
 
 
-def _unreadable(path: Path, fault: OSError) -> CanaryError:
+def _unreadable(path: Path, fault: OSError, option: str) -> CanaryError:
     if isinstance(fault, PermissionError):
         return DeniedError(
-            f"{path} may not be read by this user", remedy="Let this user read it, or name another with -f."
+            f"{path} may not be read by this user",
+            remedy=f"Let this user read it, or name another with {option}.",
         )
-    return InvalidError(f"{path} cannot be read: {fault.strerror}", remedy="Name a file with -f.")
+    return InvalidError(f"{path} cannot be read: {fault.strerror}", remedy=f"Name a file with {option}.")
 
 
 def _line(path: Path, fault: Fault) -> str:

@@ -15,7 +15,7 @@ class Revision:
         hash: identity; derived from template and config by `template_hash`.
         version: the tag as a person says it.
         template: the raw template document (JSON values), kept whole so that it can be restored.
-        config: names of content-hashed configuration objects that the template refers to.
+        config: names of configuration that belongs to it and that the template does not tell itself.
         number: its number in the target's history, if the runtime numbers them.
     """
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from canary.core.release import Release
 from canary.errors import CanaryError, ConflictError, Exit, InvalidError, MissingError, TransientError
-from canary.kube.job import RELEASE, Drive, document, finished, job_name, last_words
+from canary.kube.job import RELEASE, Drive, document, finished, last_words
 from canary.kube.mirror import Mirror
 from canary.kube.pods import pod_of
 from canary.kube.session import Json, Session
@@ -46,7 +46,7 @@ def begin(session: Session, drive: Drive, clock: Clock) -> Started:
         InvalidError, DeniedError: refused, with the reason of the API server.
         TransientError: the Job of an earlier try does not go away.
     """
-    path = session.path(*JOBS, job_name(drive.target, drive.version))
+    path = session.path(*JOBS, drive.name)
     for _ in range(int(GONE_S / POLL_S)):
         try:
             found = session.get(path)
@@ -62,9 +62,7 @@ def begin(session: Session, drive: Drive, clock: Clock) -> Started:
         if not going:
             session.delete(path, found["metadata"]["uid"])
         clock.wait(POLL_S)
-    raise TransientError(
-        f"the Job {job_name(drive.target, drive.version)} of an earlier try does not go away"
-    )
+    raise TransientError(f"the Job {drive.name} of an earlier try does not go away")
 
 
 class Follower:

@@ -6,7 +6,7 @@ no second object to keep in step with it.
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,7 +35,7 @@ class Drive:
         target, version: of the release. release: its id, by which a later pod knows it.
         config: text of the configuration file. arguments: further ones of the command.
         image, pull_policy, account: of the pods. lasts_s: longest time of the release, seconds.
-        actor: who started it.
+        actor: who started it. objects: configuration of the version, `configmap/NAME-HASH`, which is there.
     """
 
     target: str
@@ -48,12 +48,18 @@ class Drive:
     lasts_s: float
     actor: str
     arguments: tuple[str, ...] = ()
+    objects: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """Of the Job."""
+        return job_name(self.target, self.version, self.objects)
 
 
-def job_name(target: str, version: str) -> str:
+def job_name(target: str, version: str, objects: Sequence[str] = ()) -> str:
     """The same for every try of this release, so that a retry finds it."""
     plain = re.sub(r"[^a-z0-9-]+", "-", f"canary-{target}-{version}".lower()).strip("-")
-    told = hashlib.sha256(f"{target}/{version}".encode()).hexdigest()[:6]
+    told = hashlib.sha256("/".join((target, version, *objects)).encode()).hexdigest()[:6]
     return f"{plain[: MAX_NAME - 8].rstrip('-')}-{told}"
 
 
@@ -64,7 +70,7 @@ def document(drive: Drive, namespace: str) -> Json:
         "apiVersion": "batch/v1",
         "kind": "Job",
         "metadata": {
-            "name": job_name(drive.target, drive.version),
+            "name": drive.name,
             "namespace": namespace,
             "labels": marks,
             "annotations": {RELEASE: drive.release},
@@ -113,11 +119,13 @@ def _pod(drive: Drive, namespace: str) -> Json:
 
 def _container(drive: Drive, namespace: str) -> Json:
     where = ("-f", f"{FOLDER}/{FILE}", "-n", namespace)
+    # Names alone: what a Secret holds is nothing for a Job to carry.
+    given = [part for one in drive.objects for part in ("--config-object", one)]
     return {
         "name": CONTAINER,
         "image": drive.image,
         "imagePullPolicy": drive.pull_policy,
-        "args": ["run", drive.version, "--release", drive.release, *where, *drive.arguments],
+        "args": ["run", drive.version, "--release", drive.release, *where, *drive.arguments, *given],
         "env": [{"name": "CANARY_ACTOR", "value": drive.actor}],
         # The last words of a pod that failed are then told by the API, without a right to read logs.
         "terminationMessagePolicy": "FallbackToLogsOnError",

@@ -90,10 +90,13 @@ def with_version(base: Revision, version: str, container: str | None, image: str
     """`base` with the container's image at another tag (or digest); all else as it is."""
     template: Json = copy.deepcopy(dict(base.template))
     chosen = container_of(template, container)
-    repository = image or split_image(str(chosen.get("image", "")))[0]
-    chosen["image"] = (
-        f"{repository}@{version}" if version.startswith("sha256:") else f"{repository}:{version}"
-    )
+    runs, tag = split_image(str(chosen.get("image", "")))
+    repository = image or runs
+    if (repository, version) != (runs, tag):
+        # Else it stays as it is written: `web` is `web:latest`.
+        chosen["image"] = (
+            f"{repository}@{version}" if version.startswith("sha256:") else f"{repository}:{version}"
+        )
     return Revision(template_hash(template, base.config), version, template, base.config)
 
 

@@ -3,11 +3,12 @@
 Names are given wherever the API can hold them to one object: it cannot for `create`, nor for lists of pods.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+from canary.kube.configs import Kind
 from canary.kube.objects import canary_name, labels, record_name
 
 Json = dict[str, Any]
@@ -37,8 +38,12 @@ class Rule:
         return {**found, "resourceNames": list(self.names)} if self.names else found
 
 
-def rules(account: Account, target: str) -> tuple[Rule, ...]:
-    """What this account does to this target."""
+def rules(account: Account, target: str, config: Collection[Kind] = ()) -> tuple[Rule, ...]:
+    """What this account does to this target. `config`: kinds of configuration released with a version."""
+    return (*_rules(account, target), *_for_config(account, target, config))
+
+
+def _rules(account: Account, target: str) -> tuple[Rule, ...]:
     record, both = record_name(target), (target, canary_name(target))
     reading = (
         Rule("apps", "deployments", ("list", "watch"), "see the target and its canary"),
@@ -79,7 +84,24 @@ def rules(account: Account, target: str) -> tuple[Rule, ...]:
     )
 
 
-def role(account: Account, target: str, namespace: str) -> Json:
+def _for_config(account: Account, target: str, config: Collection[Kind]) -> tuple[Rule, ...]:
+    """What configuration that is released with a version needs besides. No name is known beforehand."""
+    if account is Account.VIEWER or not config:
+        return ()
+    found = []
+    for kind in sorted(config):
+        make = Rule("", kind.resource, ("create",), f"make the {kind.word}s of a version, before it starts")
+        read = Rule("", kind.resource, ("get",), f"see that a {kind.word} of a version is there and is ours")
+        clear = Rule("", kind.resource, ("list", "delete"), f"take away {kind.word}s that no revision needs")
+        found += [make, read] if account is Account.STARTER else [make, read, clear]
+    if account is Account.STARTER:
+        found.append(Rule("apps", "deployments", ("get",), "see that the target refers to them", (target,)))
+    # Those that it has anyway, for the record and the ledger, are not said twice.
+    have = {(one.resource, one.verbs, one.names) for one in _rules(account, target)}
+    return tuple(one for one in found if (one.resource, one.verbs, one.names) not in have)
+
+
+def role(account: Account, target: str, namespace: str, config: Collection[Kind] = ()) -> Json:
     """The Role as a document to apply."""
     return {
         "apiVersion": "rbac.authorization.k8s.io/v1",
@@ -89,11 +111,11 @@ def role(account: Account, target: str, namespace: str) -> Json:
             "namespace": namespace,
             "labels": labels(target),
         },
-        "rules": [rule.document() for rule in rules(account, target)],
+        "rules": [rule.document() for rule in rules(account, target, config)],
     }
 
 
-def explained(account: Account, target: str, namespace: str) -> str:
+def explained(account: Account, target: str, namespace: str, config: Collection[Kind] = ()) -> str:
     """The Role as YAML, with what each rule is for; to be piped into `kubectl apply -f -`."""
     name = f"{record_name(target)}-{account}"
     head = [
@@ -109,7 +131,7 @@ def explained(account: Account, target: str, namespace: str) -> str:
         *(f'    {key}: "{value}"' for key, value in labels(target).items()),
         "rules:",
     ]
-    return "\n".join([*head, *(line for rule in rules(account, target) for line in _lines(rule))])
+    return "\n".join([*head, *(line for rule in rules(account, target, config) for line in _lines(rule))])
 
 
 def _lines(rule: Rule) -> Sequence[str]:

@@ -1,10 +1,11 @@
 """Whether this account has the rights that a release needs, asked before anything is touched."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from canary.errors import CanaryError, DeniedError
+from canary.kube.configs import Kind
 from canary.kube.rbac import Rule
 from canary.kube.session import Session
 
@@ -12,11 +13,14 @@ REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectrulesreviews"
 ACCESS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
 
 
-def check(session: Session, wanted: Sequence[Rule]) -> None:
+def check(session: Session, wanted: Sequence[Rule], config: Collection[Kind] = ()) -> None:
     """Ask the API server what this account may do in the namespace; one request.
 
     A server whose authorizer cannot list rights (a webhook's, as in some clouds) is asked for each one that
     it did not list.
+
+    Args:
+        wanted: rules of a driver's Role. config: the kinds of configuration that it was printed for.
 
     Raises:
         DeniedError: rights are missing; each is named.
@@ -33,11 +37,12 @@ def check(session: Session, wanted: Sequence[Rule]) -> None:
         return
     granted = status.get("resourceRules") or []
     refused = _refused if status.get("incomplete") else _not_listed
+    kinds = "".join(f" --with {kind.value}" for kind in sorted(config))
     if missing := tuple(right.told for right in unlisted(wanted, granted) if refused(session, right)):
         raise DeniedError(
             f"this account lacks rights in namespace {session.namespace}: {'; '.join(missing)}",
-            remedy="Somebody who may grant them: `canary rbac --for driver | kubectl apply -f -`, and a "
-            "RoleBinding for this account.",
+            remedy=f"Somebody who may grant them: `canary rbac --for driver{kinds} | kubectl apply -f -`, "
+            "and a RoleBinding for this account.",
         )
 
 

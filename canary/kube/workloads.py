@@ -1,39 +1,25 @@
 """The workloads port over two Deployments of a namespace."""
 
 import copy
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
-from typing import Any
+from collections.abc import Callable, Sequence
 
 from canary.config.settings import KubernetesTarget, PodsSource
 from canary.core.actions import Action, Remove, Scale, SetRevision
-from canary.core.observation import Arm, Pod, Workload, World
+from canary.core.observation import Arm, World
+from canary.core.release import Phase, Release
 from canary.core.revision import Revision
 from canary.errors import ConflictError, InvalidError, MissingError, TransientError
-from canary.kube import neighbours, objects, rights
+from canary.kube import configs, neighbours, objects, rights
 from canary.kube import pages as pages_of
-from canary.kube.mirror import Mirror
+from canary.kube.config_store import ConfigStore
+from canary.kube.configs import ConfigObject, Named
 from canary.kube.pods import alive, pod_of
 from canary.kube.rbac import Account, rules
 from canary.kube.session import Json, Session, quantity
+from canary.kube.sight import DEPLOYMENTS, Seen, Sight
 from canary.metrics.pods import Page
 
-DEPLOYMENTS = ("apps/v1", "deployments")
-REPLICA_SETS = ("apps/v1", "replicasets")
-PODS = ("v1", "pods")
-AUTOSCALERS = ("autoscaling/v2", "horizontalpodautoscalers")
-BUDGETS = ("policy/v1", "poddisruptionbudgets")
 QUOTAS = ("v1", "resourcequotas")
-
-
-@dataclass(frozen=True)
-class _Seen:
-    """The documents of one look. `sets`: ReplicaSets by uid."""
-
-    target: Json
-    canary: Json | None
-    sets: Mapping[str, Json]
-    pods: tuple[Json, ...]
 
 
 class KubeWorkloads:
@@ -48,9 +34,10 @@ class KubeWorkloads:
         now: unix seconds.
         changed: called, from another thread, when something is new.
         scraped: how the pods' own metrics pages are found, when they are what is read; else None.
+        given: configuration that this process can make.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what a target's configuration brings, each named
         self,
         session: Session,
         target: KubernetesTarget,
@@ -59,20 +46,15 @@ class KubeWorkloads:
         changed: Callable[[], None] = lambda: None,
         *,
         scraped: PodsSource | None = None,
+        given: Sequence[ConfigObject] = (),
     ) -> None:
         self._session = session
         self._scraped = scraped
         self._target = target
         self._image = image
         self._now = now
-        self._changed = changed
-        self._deployments = Mirror(session, session.path(*DEPLOYMENTS), changed=changed)
-        # What others ask for changes what is done next, and need not be acted on at once.
-        self._scalers = Mirror(session, session.path(*AUTOSCALERS))
-        self._budgets = Mirror(session, session.path(*BUDGETS))
-        self._sets: Mirror | None = None
-        self._pods: Mirror | None = None
-        self._ready_before: dict[str, bool] = {}
+        self._configs = ConfigStore(session, target.deployment, given)
+        self._sight = Sight(session, target, now, changed)
         self._counted_on: frozenset[str] | None = None
 
     def observe(self) -> World | None:
@@ -82,26 +64,20 @@ class KubeWorkloads:
             TransientError: the API server does not answer. DeniedError: it refuses.
             InvalidError: the Deployment has no container of the name, or several and no name was given.
         """
-        seen = self._look()
-        if seen is None:
-            return None
-        stable = self._workload(seen.target, seen)
-        canary = self._workload(seen.canary, seen) if seen.canary is not None else None
-        ready = {pod.uid for one in (stable, canary) if one is not None for pod in one.pods if pod.ready}
-        self._counted_on = frozenset(ready)
-        bounds = objects.bounds(seen.target["spec"])
-        template = objects.template_of(seen.target)
-        labels = template["metadata"]["labels"]
-        world = World(
-            stable,
-            canary,
-            bounds=bounds,
-            budgets=neighbours.budgets(list(self._budgets.objects().values()), labels),
-            scaler=neighbours.scaler(list(self._scalers.objects().values()), self._target.deployment),
-            probe_rate=pages_of.probe_rate(template, self._target.container),
-        )
-        surge, unavailable = world.room(stable.replicas)
-        return replace(world, surge=surge, unavailable=unavailable)
+        world = self._sight.world()
+        if world is not None:
+            arms = (world.stable, world.canary)
+            ready = (pod.uid for one in arms if one is not None for pod in one.pods if pod.ready)
+            self._counted_on = frozenset(ready)
+        return world
+
+    def refresh(self, since: str | None = None) -> None:
+        """Read everything anew at the next look: another driver may have written, see `Mirror.refresh`."""
+        self._sight.refresh(since)
+
+    def close(self) -> None:
+        """Follow the server no more."""
+        self._sight.close()
 
     def pages(self) -> dict[str, Page]:
         """Where each pod of the two workloads shows its metrics, by name; those without an address left out.
@@ -109,7 +85,7 @@ class KubeWorkloads:
         Raises:
             InvalidError: it cannot be told where.
         """
-        seen = self._look()
+        seen = self._sight.look()
         if seen is None or self._scraped is None:
             return {}
         template = seen.target["spec"]["template"]
@@ -142,24 +118,70 @@ class KubeWorkloads:
             case _:
                 raise InvalidError(f"there is no {action.arm} workload in Kubernetes")
 
-    def revise(self, base: Revision, version: str) -> Revision:
-        """The revision that runs `version`, all else as in `base`. Touches nothing.
+    def revise(self, base: Revision, version: str, config: Sequence[str] = ()) -> Revision:
+        """The revision that runs `version` with this configuration, all else as in `base`. Touches nothing.
+
+        Args:
+            config: objects to refer to, `configmap/NAME-HASH`.
 
         Raises:
-            InvalidError: the container cannot be told, or where its metrics are, the Deployment is paused, or
-                one that is not ours has the canary's name. DeniedError: this account lacks rights for it.
+            InvalidError: the container cannot be told, or the template refers to one of the objects nowhere.
         """
-        seen = self._look()
+        found = objects.with_version(base, version, self._target.container, self._image)
+        return self._configs.revised(found, config)
+
+    def prepare(self, config: Sequence[str] = ()) -> None:
+        """See that a release can be driven, and make its configuration, before it is recorded.
+
+        Raises:
+            InvalidError: it cannot be told where its metrics are, the Deployment is paused, or something that
+                is not ours has the name of its canary or of a configuration object.
+            DeniedError: this account lacks rights for a release.
+        """
+        seen = self._sight.look()
         if seen is not None:
             _check(seen)
-        if self._scraped is not None:
-            pages_of.check(base.template, self._target.container, self._scraped)
-        rights.check(self._session, rules(Account.DRIVER, self._target.deployment))
-        return objects.with_version(base, version, self._target.container, self._image)
+        if self._scraped is not None and seen is not None:
+            template = seen.target["spec"]["template"]
+            pages_of.check(template, self._target.container, self._scraped)
+        kinds = {configs.named(one).kind for one in config}
+        rights.check(self._session, rules(Account.DRIVER, self._target.deployment, kinds), kinds)
+        self._configs.provide(config)
+
+    def tidy(self, release: Release, left: Callable[[], float]) -> tuple[str, ...]:
+        """Delete the configuration of the target that neither it, a kept ReplicaSet nor the record needs.
+
+        What was made after this release began may belong to one that is to begin: it stays, unless it is
+        this release's own.
+
+        Raises:
+            TransientError: no time is left, or no answer. DeniedError: refused.
+        """
+        own = configs.hashed(release.canary.template)
+        named = own | configs.hashed(release.stable.template)
+        seen = self._sight.look() if named else None
+        if seen is None:
+            return ()
+        keep = [release.stable.template, *self._needed(seen.target["metadata"]["uid"], left)]
+        if release.phase is Phase.PROMOTED:
+            keep.append(release.canary.template)
+
+        def may_go(one: Named, made: float) -> bool:
+            # The API tells that time in whole seconds.
+            return one in own or made + 1.0 < release.since
+
+        return self._configs.collect(keep, {one.kind for one in named}, may_go, left)
+
+    def _needed(self, uid: str, left: Callable[[], float]) -> list[Json]:
+        """The templates of all Deployments and of the target's ReplicaSets, read live."""
+        deployments = self._sight.deployments.list_live(left())
+        sets = self._sight.sets.list_live(left()) if self._sight.sets is not None else {}
+        mine = [one for one in sets.values() if objects.owned_by(one, uid)]
+        return [one["spec"]["template"] for one in (*deployments.values(), *mine)]
 
     def history(self) -> tuple[Revision, ...]:
         """The target's kept revisions, oldest first, as `kubectl rollout history` numbers them."""
-        seen = self._look()
+        seen = self._sight.look()
         if seen is None:
             return ()
         found = []
@@ -171,7 +193,7 @@ class KubeWorkloads:
 
     def unproved(self) -> str:
         """What is missing in the EndpointSlices of the Services that select the target; empty: nothing."""
-        seen = self._look()
+        seen = self._sight.look()
         if seen is None:
             return ""
         labels = seen.target["spec"]["template"]["metadata"].get("labels") or {}
@@ -183,85 +205,20 @@ class KubeWorkloads:
 
     def no_room(self, more: int) -> str:
         """Why so many more pods of the target would not fit under the namespace's quotas; empty: they do."""
-        seen = self._look()
+        seen = self._sight.look()
         if seen is None or more <= 0:
             return ""
         quotas = self._session.get(self._session.path(*QUOTAS)).get("items") or []
         return neighbours.no_room(quotas, seen.target["spec"]["template"]["spec"], more, quantity)
 
-    def _is_stable(self, pod: Json, seen: _Seen) -> bool:
+    def _is_stable(self, pod: Json, seen: Seen) -> bool:
         uid = seen.target["metadata"]["uid"]
         owners = [ref["uid"] for ref in pod["metadata"].get("ownerReferences") or []]
         mine = any(objects.owned_by(seen.sets[one], uid) for one in owners if one in seen.sets)
         return mine and pod_of(pod, "", self._now()).ready
 
-    def refresh(self, since: str | None = None) -> None:
-        """Read everything anew at the next look: another driver may have written, see `Mirror.refresh`."""
-        for mirror in self._mirrors():
-            mirror.refresh(since)
-
-    def close(self) -> None:
-        """Follow the server no more."""
-        for mirror in self._mirrors():
-            mirror.close()
-
-    def _mirrors(self) -> Iterator[Mirror]:
-        own = (self._deployments, self._scalers, self._budgets, self._sets, self._pods)
-        yield from (mirror for mirror in own if mirror is not None)
-
-    def _look(self) -> _Seen | None:
-        deployments = self._deployments.objects()
-        target = deployments.get(self._target.deployment)
-        if target is None:
-            return None
-        canary = deployments.get(objects.canary_name(self._target.deployment))
-        sets, pods = self._followed(target)
-        return _Seen(
-            target,
-            canary,
-            {one["metadata"]["uid"]: one for one in sets.objects().values()},
-            tuple(one for one in pods.objects().values() if alive(one)),
-        )
-
-    def _followed(self, target: Json) -> tuple[Mirror, Mirror]:
-        """Copies of the ReplicaSets and pods that the target's selector finds, the canary's among them."""
-        if self._sets is None or self._pods is None:
-            query = {"labelSelector": objects.selector_text(target["spec"]["selector"])}
-            self._sets, self._pods = (
-                Mirror(self._session, self._session.path(*kind), query, self._changed)
-                for kind in (REPLICA_SETS, PODS)
-            )
-        return self._sets, self._pods
-
-    def _workload(self, document: Json, seen: _Seen) -> Workload:
-        uid = document["metadata"]["uid"]
-        mine = {key: one for key, one in seen.sets.items() if objects.owned_by(one, uid)}
-        revision = objects.revision_of(document, self._target.container)
-        pods = []
-        for one in seen.pods:
-            owner = next((ref["uid"] for ref in one["metadata"].get("ownerReferences") or []), "")
-            if owner in mine:
-                pods.append(self._pod(one, objects.revision_of(mine[owner], self._target.container).hash))
-        replicas = int(document["spec"].get("replicas", 1))
-        status = document.get("status", {})
-        return Workload(
-            revision,
-            replicas,
-            tuple(sorted(pods, key=lambda pod: pod.name)),
-            observed=all(map(_observed, (document, *mine.values()))) and _made(mine, replicas),
-            trouble=objects.failure(status.get("conditions") or []),
-        )
-
-    def _pod(self, document: Json, revision: str) -> Pod:
-        name = self._target.container or ""
-        pod = pod_of(document, revision, self._now(), name, self._target.schedule_s)
-        # What was seen ready by this process was, whatever the conditions still tell.
-        before = self._ready_before.get(pod.uid, False) or pod.was_ready
-        self._ready_before[pod.uid] = before
-        return replace(pod, was_ready=before)
-
     def _document(self, arm: Arm) -> Json:
-        deployments = self._deployments.objects()
+        deployments = self._sight.deployments.objects()
         name = self._target.deployment
         found = deployments.get(name if arm is Arm.STABLE else objects.canary_name(name))
         if found is None:
@@ -292,7 +249,7 @@ class KubeWorkloads:
         known["spec"]["replicas"] = action.replicas
         known["metadata"]["generation"] += 1
         known["metadata"]["resourceVersion"] = answer["metadata"]["resourceVersion"]
-        self._deployments.learn(known)
+        self._sight.deployments.learn(known)
 
     def _is_still_so(self, within_s: float) -> None:
         """Before capacity is lowered: the pods that were counted on are still ready, read live.
@@ -300,9 +257,9 @@ class KubeWorkloads:
         Raises:
             ConflictError: not all of them are; look again.
         """
-        if self._pods is None or self._counted_on is None:
+        if self._sight.pods is None or self._counted_on is None:
             raise ConflictError("nothing was observed before acting")
-        live = self._pods.list_live(within_s)
+        live = self._sight.pods.list_live(within_s)
         ready = {
             one["metadata"]["uid"]
             for one in live.values()
@@ -312,14 +269,14 @@ class KubeWorkloads:
             raise ConflictError(f"{len(gone)} pods that were ready are not any more; looking again")
 
     def _remove(self, within_s: float) -> None:
-        deployments = self._deployments.objects()
+        deployments = self._sight.deployments.objects()
         found = deployments.get(objects.canary_name(self._target.deployment))
         if found is None:
             return
         _is_ours(found)
         meta = found["metadata"]
         self._session.delete(self._session.path(*DEPLOYMENTS, meta["name"]), meta["uid"], within_s)
-        self._deployments.hide(meta["uid"])
+        self._sight.deployments.hide(meta["uid"])
 
     def _set_target(self, action: SetRevision, within_s: float) -> None:
         document = self._document(Arm.STABLE)
@@ -338,9 +295,11 @@ class KubeWorkloads:
     def _set_canary(self, action: SetRevision, within_s: float) -> None:
         target = self._document(Arm.STABLE)
         wanted = objects.canary_deployment(target, action.revision, action.replicas)
-        found = self._deployments.objects().get(wanted["metadata"]["name"])
+        found = self._sight.deployments.objects().get(wanted["metadata"]["name"])
         if found is None:
-            self._deployments.learn(self._session.create(self._session.path(*DEPLOYMENTS), wanted, within_s))
+            self._sight.deployments.learn(
+                self._session.create(self._session.path(*DEPLOYMENTS), wanted, within_s)
+            )
             return
         _is_ours(found)
         if objects.revision_of(found, self._target.container).hash != action.revision.hash:
@@ -350,25 +309,15 @@ class KubeWorkloads:
         """Raises ConflictError: its specification was changed since it was seen."""
         path = self._session.path(*DEPLOYMENTS, document["metadata"]["name"])
         try:
-            self._deployments.learn(self._session.patch(path, operations, within_s))
+            self._sight.deployments.learn(self._session.patch(path, operations, within_s))
         except MissingError as fault:
             raise ConflictError(f"Deployment {document['metadata']['name']} was deleted meanwhile") from fault
         except InvalidError as fault:
             live = self._session.get(path, within_s)
-            self._deployments.learn(live)
+            self._sight.deployments.learn(live)
             if live["metadata"]["generation"] != document["metadata"]["generation"]:
                 raise ConflictError(f"{document['metadata']['name']} was changed meanwhile") from fault
             raise
-
-
-def _observed(document: Json) -> bool:
-    status: dict[str, Any] = document.get("status", {})
-    return int(status.get("observedGeneration", 0)) >= int(document["metadata"].get("generation", 0))
-
-
-def _made(sets: Mapping[str, Json], replicas: int) -> bool:
-    """Its ReplicaSets have been scaled to what is asked; one may still be missing for a moment."""
-    return sum(int(one["spec"].get("replicas", 0)) for one in sets.values()) >= min(replicas, 1)
 
 
 def _is_ours(document: Json) -> None:
@@ -380,7 +329,7 @@ def _is_ours(document: Json) -> None:
         )
 
 
-def _check(seen: _Seen) -> None:
+def _check(seen: Seen) -> None:
     """What would keep a release from ending, told before it begins."""
     meta, spec = seen.target["metadata"], seen.target["spec"]
     if spec.get("paused"):

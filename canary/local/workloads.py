@@ -2,12 +2,13 @@
 
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from canary.config.settings import LocalService
 from canary.core.actions import Action, Remove, Scale, SetRevision
 from canary.core.observation import Arm, Workload, World
+from canary.core.release import Release
 from canary.core.revision import Revision, template_hash
 from canary.errors import CanaryError, ConflictError, InvalidError, MissingError, TransientError
 from canary.local import status
@@ -75,12 +76,17 @@ class LocalWorkloads:
         if isinstance(action, SetRevision | Remove):
             self._prune()
 
-    def revise(self, base: Revision, version: str) -> Revision:
+    def revise(self, base: Revision, version: str, config: Sequence[str] = ()) -> Revision:
         """The revision that runs `version`, all else as in `base`. Touches nothing.
 
         Raises:
-            InvalidError: that is no version, or `base` is no template of this runtime.
+            InvalidError: that is no version, `base` is no template of this runtime, or there is `config`.
         """
+        if config:
+            raise InvalidError(
+                "the local runtime has no configuration objects",
+                remedy="Pass configuration through `local.env`, or release to a Deployment.",
+            )
         if not _VERSION.fullmatch(version):
             raise InvalidError(
                 f"{version!r} is no version",
@@ -93,6 +99,13 @@ class LocalWorkloads:
             )
         template = {**base.template, "version": version}
         return Revision(template_hash(template, base.config), version, template, base.config)
+
+    def prepare(self, config: Sequence[str] = ()) -> None:
+        """Nothing is to be made."""
+
+    def tidy(self, release: Release, left: Callable[[], float]) -> tuple[str, ...]:
+        """Nothing: what no revision needs goes with the revisions."""
+        return ()
 
     def history(self) -> tuple[Revision, ...]:
         """Kept revisions of the target, oldest first, numbered."""

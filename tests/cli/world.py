@@ -75,6 +75,6 @@ def a_world(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, **strategy: Any) ->
         return settings
 
     monkeypatch.setattr(wiring, "settings", read)
-    monkeypatch.setattr(wiring, "connect", lambda _, *, actor: cli.ports(actor))
+    monkeypatch.setattr(wiring, "connect", lambda _, *, actor, config=(): cli.ports(actor))
     monkeypatch.setattr(wiring, "actor", lambda: "ann@laptop")
     return cli

@@ -108,6 +108,6 @@ def wrap(ports: Ports, killer: Killer) -> Ports:
 if __name__ == "__main__":
     effect, when, log, *arguments = sys.argv[1:]
     killer = Killer(effect, when, Path(log))
-    wiring.connect = lambda settings, *, actor: wrap(_connect(settings, actor=actor), killer)
+    wiring.connect = lambda settings, **given: wrap(_connect(settings, **given), killer)
     sys.argv = ["canary", *arguments]
     main()

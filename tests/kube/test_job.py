@@ -32,6 +32,8 @@ def test_tries_of_one_release_have_one_name_and_others_another() -> None:
     assert job_name("web", "v1.1.0") == job_name("web", "v1.1.0")
     assert job_name("web", "v1.1.0").startswith("canary-web-v1-1-0-")
     assert len({job_name("web", version) for version in ("v1.1.0", "v1-1-0", "V1.1.0", "v1_1_0")}) == 4
+    config = ("configmap/settings-0123456789",)
+    assert a_drive(objects=config).name == job_name("web", "v1.1.0", config) != a_drive().name
 
 
 @pytest.mark.parametrize("version", ["x" * 128, "sha256:" + "a" * 64, "_._", "9"])

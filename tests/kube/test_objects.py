@@ -165,3 +165,15 @@ def test_why_pods_cannot_be_made_is_read_from_the_conditions() -> None:
         objects.failure([{"type": "Progressing", "status": "True", "reason": "NewReplicaSetAvailable"}])
         is None
     )
+
+
+@pytest.mark.parametrize(
+    ("image", "version"), [("web", "latest"), ("web:v1@sha256:ab", "sha256:ab"), ("a:5000/web:v1", "v1")]
+)
+def test_the_version_that_runs_already_is_the_same_revision_however_its_image_is_written(
+    image: str, version: str
+) -> None:
+    base = objects.revision_of(a_deployment(image=image), None)
+
+    assert objects.with_version(base, version, None, None).hash == base.hash
+    assert objects.with_version(base, version, None, "mirror/web").hash != base.hash
