@@ -46,7 +46,22 @@ def cleanup(session: Session, target: str) -> Cleaned:
     else:
         session.delete(lease)
         deleted.append(f"leases/{objects.record_name(target)}")
+    deleted += _cause(session, target)
     return _configuration(session, target, tuple(deleted))
+
+
+def _cause(session: Session, target: str) -> list[str]:
+    """Take our change cause off the target: the next change would carry it on. Its history keeps it."""
+    path = session.path("apps/v1", "deployments", target)
+    try:
+        annotations = session.get(path)["metadata"].get("annotations") or {}
+    except MissingError:
+        return []
+    found = str(annotations.get(objects.CAUSE, ""))
+    if not found.startswith(objects.OUR_CAUSE):
+        return []
+    session.patch(path, objects.without_cause(found))
+    return [f"deployments/{target}: annotation {objects.CAUSE}"]
 
 
 def _configuration(session: Session, target: str, deleted: tuple[str, ...]) -> Cleaned:

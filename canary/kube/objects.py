@@ -16,6 +16,7 @@ MANAGED_BY = "app.kubernetes.io/managed-by"
 PART_OF = "canary.target"
 OURS = "canary"
 CAUSE = "kubernetes.io/change-cause"
+OUR_CAUSE = "canary: "
 SERVICE = "kubernetes.io/service-name"
 REVISION = "deployment.kubernetes.io/revision"
 POD_HASH = "pod-template-hash"
@@ -161,6 +162,12 @@ def template_patch(document: Mapping[str, Any], template: Mapping[str, Any], cau
             operations.append({"op": "add", "path": "/metadata/annotations", "value": {}})
         operations.append({"op": "add", "path": f"/metadata/annotations/{_pointer(CAUSE)}", "value": cause})
     return operations
+
+
+def without_cause(cause: str) -> list[Json]:
+    """A JSON patch that takes this very change cause away."""
+    path = f"/metadata/annotations/{_pointer(CAUSE)}"
+    return [{"op": "test", "path": path, "value": cause}, {"op": "remove", "path": path}]
 
 
 def _pointer(key: str) -> str:

@@ -6,7 +6,9 @@ from pathlib import Path
 import pytest
 
 from canary.core.ledger import verify
+from canary.kube.objects import REVISION
 from canary.kube.session import Json
+from tests.cluster.kubectl import kubectl
 from tests.kube.live import Place, gone, wait_for
 from tests.kube.scripted import Traffic
 from tests.kube.stage import Floor, Stage, a_stage
@@ -116,6 +118,7 @@ def test_a_namespace_without_the_target_is_told(stage: Stage) -> None:
 
 
 def test_after_a_cleanup_the_target_is_a_plain_deployment(stage: Stage) -> None:
+    before = plain(stage)
     assert stage.run("start", "v2").code == 0
 
     ran = stage.run("cleanup", "--yes")
@@ -123,7 +126,26 @@ def test_after_a_cleanup_the_target_is_a_plain_deployment(stage: Stage) -> None:
     assert ran.code == 0, ran.text
     assert ours(stage) == []
     assert stage.is_whole()
+    after = plain(stage)
+    assert after["spec"].pop("template") != before["spec"].pop("template")
+    assert after == before
+    assert "canary: v2 promoted by" in kubectl(
+        stage.place.kubeconfig, "-n", stage.place.namespace, "rollout", "history", "deployment/web"
+    )
     assert stage.run("cleanup", "--yes").out.startswith("there was nothing")
+
+
+def plain(stage: Stage) -> Json:
+    """The target as somebody wrote it: without what the API server and its controllers keep there."""
+    found = stage.deployment()
+    assert found is not None
+    kept = {
+        key: value for key, value in found["metadata"].items() if key in ("name", "labels", "annotations")
+    }
+    kept["annotations"] = {
+        key: value for key, value in kept.get("annotations", {}).items() if key != REVISION
+    }
+    return {"metadata": kept, "spec": found["spec"]}
 
 
 def ours(stage: Stage) -> list[str]:
