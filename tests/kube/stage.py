@@ -81,18 +81,19 @@ class Floor:
 
 @dataclass
 class Stage:
-    """Everything a release needs. `environment`: of the commands."""
+    """Everything a release needs. `environment`: of the commands. `name`: of the target."""
 
     place: Place
     session: Session
     prometheus: ScriptedPrometheus
     folder: Path
     environment: dict[str, str]
+    name: str = "web"
 
     def configure(self, **changes: Any) -> None:
         asked = {**SHORT, **changes}
         interval = asked.pop("interval")
-        target = {"namespace": self.place.namespace, "deployment": "web", **asked.pop("target", {})}
+        target = {"namespace": self.place.namespace, "deployment": self.name, **asked.pop("target", {})}
         source = {"prometheus": {"url": self.prometheus.url, "scrape_interval": "1s"}}
         analysis = {"source": source, "interval": interval, "warm_up": {"min": "1s", "max": "5s"}}
         self.file.write_text(json.dumps({"target": target, "analysis": analysis, **asked}))
@@ -110,9 +111,9 @@ class Stage:
     def run(self, *arguments: str) -> Ran:
         return self.ended(self.begin(*arguments))
 
-    def deployment(self, name: str = "web") -> Json | None:
+    def deployment(self, name: str = "") -> Json | None:
         found = self.session.get(self.session.path("apps/v1", "deployments")).get("items") or []
-        return next((one for one in found if one["metadata"]["name"] == name), None)
+        return next((one for one in found if one["metadata"]["name"] == (name or self.name)), None)
 
     def image(self) -> str:
         found = self.deployment()
@@ -120,9 +121,9 @@ class Stage:
         return str(found["spec"]["template"]["spec"]["containers"][0]["image"])
 
     def recorded(self) -> Release | None:
-        shelf = Shelf(self.session, "web")
+        shelf = Shelf(self.session, self.name)
         try:
-            found = KubeRecords(shelf).load("web")
+            found = KubeRecords(shelf).load(self.name)
         finally:
             shelf.close()
         return found.release if found else None
@@ -134,10 +135,10 @@ class Stage:
         status = found["status"]
         same = {status.get(key, 0) for key in ("replicas", "updatedReplicas", "readyReplicas")}
         seen = status["observedGeneration"] == found["metadata"]["generation"]
-        return seen and same == {replicas} and self.deployment("web-canary") is None
+        return seen and same == {replicas} and self.deployment(f"{self.name}-canary") is None
 
-    def patch(self, *operations: Json, name: str = "web") -> None:
-        self.session.patch(self.session.path("apps/v1", "deployments", name), operations)
+    def patch(self, *operations: Json, name: str = "") -> None:
+        self.session.patch(self.session.path("apps/v1", "deployments", name or self.name), operations)
 
 
 @contextmanager

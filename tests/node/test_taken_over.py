@@ -26,6 +26,7 @@ def test_a_release_whose_driver_was_killed_is_taken_over_and_ends_the_same(
     shops: Cluster, tmp_path: Path, moment: str, version: str, code: int
 ) -> None:
     with a_running_shop(shops, tmp_path) as shop, Floor(shop.session, "app=shop") as floor:
+        shop.configure(steps=[50])
         first = shop.begin("start", version)
         wait_for(lambda: stands(shop).startswith(moment), f"it is {moment}", 120.0)
         first.kill()
@@ -62,6 +63,7 @@ def test_a_release_as_a_job_goes_on_without_who_started_it_and_tells_its_code(
 
 def test_a_release_as_a_job_goes_on_when_its_pod_is_killed(shops: Cluster, tmp_path: Path) -> None:
     with a_running_shop(shops, tmp_path) as shop, Floor(shop.session, "app=shop") as floor:
+        shop.configure(steps=[50])
         a_driver_may(shop)
         follower = shop.begin("start", "better", "--in-cluster")
         wait_for(lambda: stands(shop) == "progressing holding", "it holds a step", 60.0)
