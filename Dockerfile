@@ -9,13 +9,18 @@ RUN python3 -m venv /opt/canary && python3 -m venv /opt/build \
 COPY pyproject.toml README.md LICENSE CHANGELOG.md ./
 COPY canary canary
 COPY analysis analysis
-# Tests of the libraries and pip go; bytecode is made of what a driver imports, and of nothing else: the root
-# is read-only where it runs.
+# What is large and never imported goes: the libraries' tests, pip, the asynchronous client of Kubernetes, and of
+# scipy all but its special functions. Bytecode is made of what a driver imports, and of nothing else: the root is
+# read-only where it runs.
 RUN /opt/build/bin/python -m pip wheel --no-deps --no-build-isolation --wheel-dir /dist . \
  && /opt/canary/bin/python -m pip install --no-cache-dir --no-compile --no-deps /dist/*.whl \
  && /opt/canary/bin/python -m pip uninstall --yes pip setuptools \
  && find /opt/canary -type d \( -name tests -o -name test -o -name __pycache__ \) -prune -exec rm -rf {} + \
- && /opt/canary/bin/python -c "import canary.cli.app, canary.kube.workloads, canary.loop, canary.metrics.prometheus"
+ && cd /opt/canary/lib/python3*/site-packages && rm -rf kubernetes/aio \
+ && for part in cluster constants datasets differentiate fft fftpack integrate interpolate io ndimage odr optimize \
+        signal sparse spatial stats; do rm -rf scipy/$part; done \
+ && cd / && /opt/canary/bin/python -c \
+        "import analysis.judge, canary.cli.app, canary.kube.workloads, canary.loop, canary.metrics.prometheus"
 
 FROM ${BASE}
 COPY --from=build /opt/canary /opt/canary
