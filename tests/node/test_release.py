@@ -81,7 +81,8 @@ def test_a_version_that_crashes_after_a_minute_is_rolled_back_and_harms_its_own_
     shops: Cluster, tmp_path: Path
 ) -> None:
     with a_running_shop(shops, tmp_path) as shop:
-        shop.configure(hold={"min": "90s", "max": "120s"})
+        # One restart may be the node's doing: the second one of the same pod is the version's.
+        shop.configure(steps=[25], hold={"min": "150s", "max": "160s"})
         with Floor(shop.session, "app=shop") as floor:
             ran = shop.run("start", "crash")
         assert ran.code == 3, ran.text
@@ -89,11 +90,9 @@ def test_a_version_that_crashes_after_a_minute_is_rolled_back_and_harms_its_own_
         wait_for(shop.is_whole, "whole")
         assert floor.fewest >= 3
         books = shop.books()
-        # Its quarter of the connections, until kubelet and kube-proxy know that it is gone.
-        assert books.failed <= RPS * 0.25 * 5, books.failures
-        failed_at = seconds_of(books.examples)
-        assert max(failed_at, default=0.0) - min(failed_at, default=0.0) <= 5.0, books.examples
-        assert not books.failed or min(failed_at) > 60.0, books.examples
+        # Twice its quarter of the connections, until kubelet and kube-proxy know that it is gone.
+        assert books.failed <= 2 * RPS * 0.25 * 5, books.failures
+        assert all(at > 60.0 for at in seconds_of(books.examples)), books.examples
         time.sleep(2.0)
         assert shop.books().failed == books.failed
 
