@@ -94,7 +94,7 @@ def test_a_tier_that_does_not_exist_is_refused(capsys: pytest.CaptureFixture[str
     with pytest.raises(SystemExit) as stopped:
         main(["units"], lambda *_: Tally())
     assert stopped.value.code == 2
-    assert "no such tier: units; there are checks, unit, statistics, e2e" in capsys.readouterr().err
+    assert "no such tier: units; there are checks, unit, statistics, builds, e2e" in capsys.readouterr().err
 
 
 SLEEPER = "import time; time.sleep(60)"
