@@ -53,4 +53,6 @@ def most_pods(strategy: Strategy, world: World) -> int:
     rolling = 0 if strategy.promote is Promote.EXTERNAL else min(surge, last.stable)
     if strategy.capacity is Capacity.EXTRA:
         return size + last.canary + rolling
-    return max(size + surge, *(step.pair.total for step in planned), size + int(size == 1 and surge > 0))
+    # The stated one more while a single replica rolls with its surge: see `walk.promotion`.
+    alone = int(size == 1 and surge > 0)
+    return max(size + surge + alone, *(step.pair.total for step in planned))

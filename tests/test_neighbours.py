@@ -9,7 +9,7 @@ from canary import fit
 from canary.config.settings import Runtime, Settings
 from canary.core.actions import Scale
 from canary.core.observation import Arm, Bound, Budget
-from canary.core.release import Outcome
+from canary.core.release import Outcome, Phase
 from canary.core.strategy import Capacity, Promote, Strategy
 from canary.errors import Exit, InvalidError
 from canary.wiring import exit_code, undo
@@ -75,6 +75,38 @@ def test_an_autoscaler_that_comes_in_mid_release_takes_it_over() -> None:
     assert (release.outcome, exit_code(release)) == (Outcome.SUPERSEDED, Exit.SUPERSEDED)
     assert HPA in release.reason
     assert stage.tidy()
+
+
+@pytest.mark.parametrize("version", [GOOD, BAD])
+@pytest.mark.parametrize("wanted", [3, 7])
+def test_an_autoscaler_that_comes_in_and_insists_is_not_fought(wanted: int, version: object) -> None:
+    stage = a_stage({"v2": version}, strategy=quick(steps=(50.0,)))
+    written = 0
+
+    def comes() -> None:
+        nonlocal written
+        if not stage.cluster.scaler:
+            stage.cluster.scaler, written = HPA, len(scaled(stage, Arm.STABLE))
+        stage.cluster.an_autoscaler_sets(wanted)
+
+    def looks() -> None:
+        # Once it is on its way to the target, nothing of this stops a good version.
+        at = Phase.PROMOTING if version is GOOD else Phase.PROGRESSING
+        found = stage.records.load("web")
+        if stage.cluster.scaler or (
+            found is not None and found.release.phase is at and found.release.steps_at
+        ):
+            comes()
+
+    stage.clock.every(5.0, looks)
+    release = stage.run()
+    stage.clock.advance(10.0)
+
+    assert release.outcome is (Outcome.PROMOTED if version is GOOD else Outcome.SUPERSEDED)
+    world = stage.cluster.observe()
+    assert world is not None
+    assert (world.canary, world.stable.replicas) == (None, wanted)
+    assert all(replicas >= wanted for replicas in scaled(stage, Arm.STABLE)[written:])
 
 
 def test_capacity_replace_is_refused_where_an_autoscaler_owns_the_size() -> None:
@@ -163,3 +195,14 @@ def test_the_room_is_that_of_the_whole_target_however_small_it_is_now() -> None:
 )
 def test_the_most_pods_that_a_release_needs_are_known_before(strategy: Strategy, most: int) -> None:
     assert fit.most_pods(strategy, world()) == most
+
+
+@pytest.mark.parametrize("size", [1, 2, 4])
+@pytest.mark.parametrize("capacity", list(Capacity))
+def test_a_release_never_has_more_pods_than_were_foretold(size: int, capacity: Capacity) -> None:
+    stage = a_stage(replicas=size, strategy=quick(capacity=capacity))
+    found = stage.cluster.observe()
+    assert found is not None
+    foretold = fit.most_pods(stage.strategy, found)
+    assert stage.run().outcome is Outcome.PROMOTED
+    assert stage.cluster.most_pods == foretold

@@ -256,10 +256,16 @@ def _end_of_rollback(world: World, release: Release) -> Pair:
 
 
 def _size(world: World, release: Release) -> int:
-    """How many pods the target should have. With `extra` its replicas are not ours to write."""
+    """How many pods the target should have. With `extra` its replicas are not ours to write.
+
+    Nor are they where an autoscaler came in on the way: what was taken of them is given back while the canary
+    is there, and whatever it asks for beyond that, or later, is left.
+    """
     if release.strategy.capacity is Capacity.EXTRA:
         return max(1, world.stable.replicas)
-    return release.replicas
+    if not world.scaler:
+        return release.replicas
+    return max(world.stable.replicas, release.replicas if world.canary is not None else 1)
 
 
 def _observed(world: World) -> bool:

@@ -5,7 +5,9 @@ resourceVersion that was seen, and reads live what lowers capacity.
 """
 
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from typing import Any
 
 from canary.errors import CanaryError, ConflictError, InvalidError, TransientError
@@ -95,7 +97,7 @@ class Mirror:
                 on an old copy is refused, since it names the version it was decided on.
         """
         with self._lock:
-            self._stale = since is None or not (self._version and int(self._version) >= int(since or 0))
+            self._stale = since is None or not _is_since(self._version, since)
 
     def learn(self, item: Json) -> None:
         """Take in what the server answered to a write of ours; its event comes later."""
@@ -114,17 +116,33 @@ class Mirror:
             self._watch.stop()
 
     def _begin(self) -> None:
-        """Take all there is, and keep the watch that told it for the thread."""
+        """Take all there is, by one watch where the server can do that.
+
+        An older one refuses, or takes it for an ordinary watch and never says that it has told all. It is
+        listed then, and so are the copies that come after. A server that does not even answer is asked once.
+        """
+        if self._session.streams and (watch := self._opened()) is not None:
+            with suppress(TransientError):
+                self._take_all(watch)
+                return
+            self._session.streams = False
+        self._list()
+
+    def _opened(self) -> Watch | None:
         try:
-            watch = self._session.stream(self._path, LASTS_S, **self._query)
+            return self._session.stream(self._path, LASTS_S, **self._query)
         except InvalidError:
-            self._list()
-            return
+            self._session.streams = False
+            return None
+
+    def _take_all(self, watch: Watch) -> None:
+        """Up to where the watch says that this is all; the rest of it is for the thread."""
         events = iter(watch)
         told: dict[str, Json] = {}
+        version = ""
         for event in events:
             if event["type"] == "BOOKMARK":
-                self._version = str(event["object"]["metadata"]["resourceVersion"])
+                version = str(event["object"]["metadata"]["resourceVersion"])
                 if is_whole(event):
                     break
             elif event["type"] == "DELETED":
@@ -133,6 +151,7 @@ class Mirror:
                 told[event["object"]["metadata"]["name"]] = event["object"]
         else:
             raise TransientError(f"watch {self._path}: it ended before it had told all there is")
+        self._version = version
         watch.whole_now()
         with self._lock:
             self._objects, self._fault = told, None
@@ -157,8 +176,14 @@ class Mirror:
                 if not self._version:
                     self._list()
                     self._changed()
+                begun = time.monotonic()
                 self._watch_once()
-                pause = BACK_OFF_S[0]
+                # One that is closed at once, again and again, must not become a request a millisecond.
+                if time.monotonic() - begun > BACK_OFF_S[0]:
+                    pause = BACK_OFF_S[0]
+                else:
+                    self._over.wait(pause)
+                    pause = min(2 * pause, BACK_OFF_S[1])
             except ConflictError:
                 self._version = ""
             except CanaryError as fault:
@@ -203,6 +228,14 @@ class Mirror:
         if held is not None and not _newer(held, item):
             del self._objects[name]
         self._hidden.discard(item["metadata"]["uid"])
+
+
+def _is_since(version: str, since: str) -> bool:
+    """Whether this version of a list is not older than another one; not when that cannot be told."""
+    try:
+        return int(version) >= int(since or 0)
+    except ValueError:
+        return False
 
 
 def _newer(one: Json, other: Json) -> bool:

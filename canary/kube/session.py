@@ -26,6 +26,8 @@ from canary.errors import CanaryError, ConflictError, DeniedError, InvalidError,
 TIMEOUT_S = 8.0
 """For one call: shorter than a term of the lease, so that a call that hangs ends before the term does."""
 CONNECT_S = 3.0
+STREAM_S = 3.0
+"""For the next event of a stream: a server that knows of none never says that all has been told."""
 IDLE_S = 90.0
 """A watch that brings nothing for so long is given up: the server sends a bookmark about every minute."""
 
@@ -50,8 +52,10 @@ class Session:
 
     Args:
         client: of the library, with its configuration loaded.
-        namespace: that every path is in.
-        seen: is told (method, path) of every attempt; for counting.
+        namespace: that every path is in. seen: is told (method, path) of every attempt; for counting.
+
+    Attributes:
+        streams: as far as is known the server can begin a watch with all there is.
     """
 
     def __init__(
@@ -60,6 +64,7 @@ class Session:
         self.namespace = namespace
         self._client = client
         self._seen = seen
+        self.streams = True
 
     @property
     def server(self) -> str:
@@ -133,13 +138,11 @@ class Session:
     def stream(self, path: str, lasts_s: float, **query: str) -> "Watch":
         """All there is, as events, up to the bookmark `is_whole` knows, and then what changes: one request.
 
-        Until `Watch.whole_now` is called each event has to come within TIMEOUT_S.
-
         Raises:
             InvalidError: the server cannot do this: list, and watch from there. Others as for `get`.
         """
         asked = {**query, "sendInitialEvents": "true", "resourceVersionMatch": "NotOlderThan"}
-        return self._watched(path, "", lasts_s, TIMEOUT_S, asked)
+        return self._watched(path, "", lasts_s, STREAM_S, asked)
 
     def _watched(
         self, path: str, since: str, lasts_s: float, idle_s: float, query: Mapping[str, str]

@@ -293,7 +293,7 @@ def test_a_release_without_such_configuration_costs_no_request_to_tidy_up_after(
         raise AssertionError("nothing is asked for")
 
     session = Session.__new__(Session)
-    session.namespace, session.stream = "shop", refuse  # type: ignore[method-assign, assignment]
+    session.namespace, session.streams, session.stream = "shop", True, refuse  # type: ignore[method-assign, assignment]
     workloads = KubeWorkloads(session, KubernetesTarget("shop", "web"), None, time.time)
     plain = Revision("h", "v2", a_template())
 

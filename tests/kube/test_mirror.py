@@ -1,5 +1,6 @@
 """What a copy keeps of lists, writes of ours, and deletions; the server is played by a list."""
 
+import time
 from typing import Any
 
 import pytest
@@ -15,7 +16,8 @@ class Listed:
     def __init__(self) -> None:
         self.items: list[Json] = []
         self.version = 10
-        self.lists = 0
+        self.lists = self.watches = 0
+        self.streams = True
 
     def get(self, path: str, within_s: float = 1.0, **query: Any) -> Json:
         self.lists += 1
@@ -26,6 +28,7 @@ class Listed:
         raise InvalidError("sendInitialEvents is forbidden")
 
     def watch(self, *_: object, **__: object) -> "Listed":
+        self.watches += 1
         return self
 
     def __iter__(self) -> "Listed":
@@ -115,14 +118,19 @@ class Streamed(Listed):
 
     def __init__(self, *events: tuple[str, Json]) -> None:
         super().__init__()
-        self.events = [{"type": kind, "object": item} for kind, item in events]
-        self.patient = False
+        self.events = iter([{"type": kind, "object": item} for kind, item in events])
+        self.patient = self.silent = False
+        self.opened = 0
 
     def stream(self, *_: object, **__: object) -> "Streamed":
+        self.opened += 1
+        if self.silent:
+            raise TransientError("busy", retry_after_s=5.0)
         return self
 
     def __iter__(self) -> Any:
-        return iter(self.events)
+        # Each event is told once, also to the watch that comes after.
+        return self.events
 
     def whole_now(self) -> None:
         self.patient = True
@@ -150,7 +158,33 @@ def test_what_changes_while_all_there_is_is_told_counts() -> None:
     mirror.close()
 
 
-def test_a_stream_that_ends_before_it_was_whole_is_no_answer() -> None:
-    mirror = Mirror(Streamed(("ADDED", an_item("a", 4))), "/pods")  # type: ignore[arg-type]
-    with pytest.raises(TransientError, match="ended before it had told all"):
+def test_a_stream_that_never_says_it_is_whole_is_not_taken_for_all_there_is() -> None:
+    """So does a server that is older than such watches: it takes it for an ordinary one."""
+    server = Streamed(("ADDED", an_item("a", 4)))
+    server.items = [an_item("a", 4), an_item("b", 5)]
+    first, second = (Mirror(server, path) for path in ("/pods", "/others"))  # type: ignore[arg-type]
+
+    assert set(first.objects()) == {"a", "b"}
+    assert set(second.objects()) == {"a", "b"}
+    assert (server.opened, server.lists) == (1, 2)
+    first.close()
+    second.close()
+
+
+def test_a_server_that_does_not_answer_is_asked_once() -> None:
+    server = Streamed()
+    server.silent = True
+    mirror = Mirror(server, "/pods")  # type: ignore[arg-type]
+
+    with pytest.raises(TransientError, match="busy"):
         mirror.objects()
+    assert (server.opened, server.lists, server.streams) == (1, 0, True)
+
+
+def test_a_watch_that_is_closed_at_once_again_and_again_is_not_asked_for_without_a_pause() -> None:
+    server = Listed()
+    mirror = Mirror(server, "/pods")  # type: ignore[arg-type]
+    mirror.objects()
+    time.sleep(1.0)
+    mirror.close()
+    assert 1 <= server.watches <= 5
