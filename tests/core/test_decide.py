@@ -15,12 +15,13 @@ from canary.core.release import (
     Phase,
     Stage,
 )
-from canary.core.strategy import OnInconclusive
+from canary.core.strategy import Capacity, OnInconclusive, Promote
 from tests.core.builders import (
     START,
     STRATEGY,
     V1,
     V2,
+    V3,
     assessed,
     at_step,
     release,
@@ -170,6 +171,27 @@ def test_a_way_back_to_a_stable_that_cannot_be_whole_ends_and_says_so() -> None:
     assert isinstance(ends, Move)
     assert ends.release.phase is Phase.ROLLED_BACK
     assert "3 of 4 ready: FailedCreate" in ends.release.reason
+
+
+def test_a_way_back_on_which_a_canary_still_serves_never_ends_by_time_alone() -> None:
+    short = replace(workload(V1, 3), replicas=4)
+    stuck = world(short, workload(V2, 1, arm="canary"))
+    going = release(Phase.ROLLING_BACK, phase_since=START, outcome=Outcome.REGRESSION, reason="worse")
+    assert isinstance(decide(going, seen(stuck, after_s=9999.0), assessed()), Wait)
+
+
+def test_what_others_set_after_the_verdict_of_an_external_promotion_is_theirs() -> None:
+    external = replace(STRATEGY, promote=Promote.EXTERNAL, capacity=Capacity.EXTRA)
+    good = release(Phase.PROMOTING, strategy=external)
+    theirs = world(workload(V3, 4), workload(V2, 2, arm="canary"))
+
+    going = decide(good, seen(theirs), assessed())
+    done = decide(good, seen(world(workload(V3, 4))), assessed())
+
+    assert isinstance(going, Act)
+    assert going.actions == (Scale(Arm.CANARY, 0),)
+    assert isinstance(done, Move)
+    assert (done.release.phase, done.release.outcome) == (Phase.PROMOTED, Outcome.PROMOTED)
 
 
 def test_evidence_at_its_limit_rolls_back_at_once() -> None:

@@ -197,6 +197,15 @@ def test_a_driver_that_takes_over_first_notes_the_time_nobody_drove() -> None:
     assert after.phase is Phase.PROGRESSING
 
 
+@pytest.mark.parametrize(("after_s", "noted"), [(14.0, False), (15.0, True)])
+def test_pods_that_are_starting_are_noted_as_they_come_only_when_the_step_takes_long(
+    after_s: float, noted: bool
+) -> None:
+    scaling = release(stage=Stage.SCALING, arms={})
+    decision = decided(scaling, seen(at_step(), after_s=after_s))
+    assert (isinstance(decision, Move) and decision.reason == "note the new pods") is noted
+
+
 def test_new_pods_are_noted_before_anything_else_is_decided() -> None:
     known = release()
     forgot = replace(known, arms={**known.arms, Arm.CANARY: replace(known.arms[Arm.CANARY], pods=())})
