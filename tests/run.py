@@ -3,7 +3,7 @@
     checks       format, lint, types, rooms, lengths: the commands of `make check`
     unit         all tests that need no processes of their own, on two cores
     statistics   seeded simulations of the promised rates, on two cores
-    builds       Kubernetes, a node's programs and Prometheus from source: minutes at first, then they are kept
+    builds       Kubernetes, a node's programs, Prometheus, from source: minutes at first, then kept
     e2e          real processes, sockets and signals, one after the other
     cluster      the scripts that make both clusters: what they claim, and what they leave behind
     control-plane  releases against a real API server with RBAC; nodes and pods are simulated
