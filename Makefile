@@ -41,8 +41,8 @@ cluster-down: $(READY)  ## take the test clusters down; nothing of them stays
 	@$(PY) -m tests.cluster down
 
 lock: $(READY)   ## pin every dependency anew, with hashes
-	$(PY) -m uv pip compile pyproject.toml --extra kubernetes $(LOCK) --upgrade -o requirements.lock
-	$(PY) -m uv pip compile pyproject.toml --extra kubernetes --extra dev -c requirements.lock $(LOCK) -o requirements-dev.lock
+	$(PY) -m uv pip compile pyproject.toml --extra kubernetes --extra seal $(LOCK) --upgrade -o requirements.lock
+	$(PY) -m uv pip compile pyproject.toml --extra kubernetes --extra seal --extra dev -c requirements.lock $(LOCK) -o requirements-dev.lock
 
 clean:           ## remove what the targets made
 	rm -rf $(VENV) .cache
