@@ -6,7 +6,7 @@ A healthy version of four pods, steps of 25 and 50 % that hold 7 s at least, scr
 server. Each fault comes while the first step holds: Prometheus gives no number, or the driver is killed, for
 longer than both steps last. The leases are the usual ones, of 10 s. Exits 1 when something was promoted that
 was not seen to be good, something healthy was undone, the ledger lacks a look, or a second driver took more
-than one lease term and its own start until its first decision.
+until its first decision than its own start, 6 s at most: the first one is proved dead, not waited for.
 
 The other columns were measured on 2026-11-23, one run each: Argo Rollouts 9f8d111d with 3 x 20 s pauses,
 failureLimit 3 and consecutiveErrorLimit 4; Flagger 15bd6ad5 with 6 x 10 s and threshold 4; killed for 45 s.

@@ -13,6 +13,7 @@ from canary.core.release import Outcome, Phase, Release
 from canary.core.revision import Revision
 from canary.core.strategy import Strategy
 from canary.errors import ConflictError, InvalidError, MissingError
+from canary.patience import sit_out
 from canary.ports import Recorded
 
 if TYPE_CHECKING:
@@ -133,6 +134,10 @@ def _prepare(ports: "Ports", options: StartOptions) -> None:
     # Whatever is wrong is told before there is a lease; what is there already is taken.
     ports.workloads.prepare(options.config)
     term = ports.lease.hold()
+    if term is not None and term.late_until > ports.clock.monotonic():
+        # A driver that died may have been about to take unused configuration away.
+        sit_out(ports.clock, term.late_until - ports.clock.monotonic())
+        term = ports.lease.hold()
     if term is None:
         raise ConflictError("the lease is held by another driver")
     ports.workloads.prepare(options.config)

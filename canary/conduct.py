@@ -41,6 +41,11 @@ EXITS = {
 }
 
 
+HEARD_S = 0.25
+SILENT = 8
+"""How often it is looked whether a driver has heard a wish; after how many times it is said that none has."""
+
+
 def exit_code(release: Release) -> Exit:
     """The exit code of a release as it stands; an unsettled one is one that was left."""
     if not release.settled:
@@ -184,10 +189,29 @@ def request(ports: "Ports", settings: Settings, wish: Request, *, reporter: Repo
         MissingError: no release is running.
     """
     saved = _wish(ports, settings.target, wish)
-    if _somebody_drives(ports) is None:
+    if not _is_heard(ports, saved, reporter):
         reporter.note(f"nobody drives the release of {saved.release.version}; this process does so now")
         return drive(ports, settings, reporter)
     return saved
+
+
+def _is_heard(ports: "Ports", saved: Recorded, reporter: Reporter) -> bool:
+    """Whether somebody drives: has written since the wish was, or renews the lease. It is ours when not.
+
+    Who died may hold it to the end of its term.
+    """
+    renewed_s, silent = float("-inf"), 0
+    while _somebody_drives(ports) is not None:
+        found, holder = ports.records.load(saved.release.target), ports.lease.holder()
+        if found is None or found.version != saved.version or ports.clock.interrupted is not None:
+            return True
+        if holder is not None and holder.renewed_s < renewed_s:
+            return True
+        renewed_s, silent = holder.renewed_s if holder else renewed_s, silent + 1
+        if holder is not None and silent == SILENT:
+            reporter.note(f"{holder.name} has not heard it yet; waiting for it, or for its lease to run out")
+        ports.clock.wait(HEARD_S)
+    return False
 
 
 def _wish(ports: "Ports", target: str, wish: Request) -> Recorded:

@@ -66,6 +66,7 @@ class Memory:
         taken_over: this driver has noted that it took the release over.
         read: the metrics source has been read by this driver for this release.
         reads_from: unix seconds from which this driver's scrapes count, where the source keeps no history.
+        met: the phase of the release when this driver first read it.
     """
 
     assessment: Assessment | None = None
@@ -74,6 +75,7 @@ class Memory:
     taken_over: bool = False
     read: bool = False
     reads_from: float = float("-inf")
+    met: Phase | None = None
 
 
 @dataclass(frozen=True)
@@ -105,6 +107,7 @@ def look(ports: Ports, target: str, memory: Memory, term: Term | None = None) ->
         )
     release = recorded.release
     memory = _still_true(memory, release)
+    memory = replace(memory, met=memory.met or release.phase)
     seen = _proved(ports, release, _observe(ports, release, memory, term))
     if not ports.metrics.keeps_history and (seen.window_lost or memory.reads_from == float("-inf")):
         memory = replace(memory, reads_from=seen.at)
@@ -146,11 +149,14 @@ def _observe(ports: Ports, release: Release, memory: Memory, term: Term | None) 
     new = term is not None and not memory.taken_over and bool(release.steps_at)
     unread = not memory.read and not ports.metrics.keeps_history and bool(release.strategy.metrics)
     lost = term is not None and unread and bool(release.steps_at) and release.phase is Phase.PROGRESSING
+    # Met on its way back, all that was asked for last was asked for on that way.
+    late_until = term.late_until if term is not None and memory.met is not Phase.ROLLING_BACK else 0.0
     return Observation(
         at=ports.clock.now(),
         world=world,
         attended_at=term.idle_since if new and term is not None else None,
         window_lost=lost,
+        late=ports.clock.monotonic() < late_until,
     )
 
 

@@ -36,6 +36,7 @@ __all__ = [
     "Reporter",
     "Scrapes",
     "Term",
+    "Witness",
     "Workloads",
 ]
 
@@ -70,12 +71,15 @@ class Term:
         until: end on this process's monotonic clock, seconds.
         idle_since: unix seconds of the last renewal by whoever held it before this holder, however that
             ended; None when nobody ever did. The same in all terms of one holder.
+        late_until: on the same clock as `until`: until then a call may land that the holder before had sent.
+            0 unless that one was proved to have ended and its term was not waited out.
     """
 
     holder: str
     number: int
     until: float
     idle_since: float | None = None
+    late_until: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -101,6 +105,23 @@ class Lease(Protocol):
 
     def release(self) -> None:
         """Give it up. Harmless when not held."""
+
+
+class Witness(Protocol):
+    """Can prove that a process has ended, so that its term of a lease need not be waited out."""
+
+    @property
+    def kind(self) -> str:
+        """A word for what it can tell of."""
+
+    def mark(self) -> str:
+        """Tells this process to an `ended` asked elsewhere and later; empty where it cannot be told."""
+
+    def ended(self, mark: str) -> bool:
+        """Whether the process of this mark is proved to have ended, and with it all its connections.
+
+        False when it lives, and when that is not known. Raises nothing.
+        """
 
 
 class Workloads(Protocol):

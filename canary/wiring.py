@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from canary.clock import SystemClock
     from canary.kube.configs import ConfigObject
+    from canary.kube.lease import KubeLease
     from canary.kube.session import Session as Cluster
     from canary.loop import Ports
     from canary.metrics.pods import Page
@@ -159,8 +160,6 @@ def _kubernetes(
     settings: Settings, actor: str, clock: "SystemClock", config: "Sequence[ConfigObject]"
 ) -> "Ports":
     from canary.kube.config_files import in_namespace
-    from canary.kube.lease import KubeLease
-    from canary.kube.objects import record_name
     from canary.kube.records import KubeLedger, KubeRecords, Shelf
     from canary.kube.workloads import KubeWorkloads
     from canary.loop import Ports
@@ -179,7 +178,7 @@ def _kubernetes(
 
     return Ports(
         records=KubeRecords(shelf),
-        lease=KubeLease(session, record_name(settings.target), actor, clock, taken=taken),
+        lease=_lease(session, settings.target, actor, clock, taken),
         workloads=workloads,
         metrics=_prometheus(settings, clock) or _pods(settings, workloads.pages, clock),
         ledger=KubeLedger(shelf),
@@ -187,6 +186,20 @@ def _kubernetes(
         actor=actor,
         flush_s=FLUSH_S,
     )
+
+
+def _lease(
+    session: "Cluster", target: str, actor: str, clock: "SystemClock", taken: "Callable[[str | None], None]"
+) -> "KubeLease":
+    """The lease of a target, whose holder is known by its process and, in a Job, by its pod."""
+    from canary.here import ThisMachine
+    from canary.kube.driver_pod import DriverPod
+    from canary.kube.job import POD_NAME, POD_UID
+    from canary.kube.lease import KubeLease
+    from canary.kube.objects import record_name
+
+    pod = DriverPod(session, os.environ.get(POD_NAME, ""), os.environ.get(POD_UID, ""))
+    return KubeLease(session, record_name(target), actor, clock, taken=taken, witnesses=(ThisMachine(), pod))
 
 
 def _cluster(settings: Settings) -> "tuple[Cluster, KubernetesTarget]":

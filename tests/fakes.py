@@ -126,10 +126,14 @@ class FakeLedger:
 
 @dataclass
 class Leases:
-    """What all `FakeLease`s of one world share, as the API server's Lease objects would be."""
+    """What all `FakeLease`s of one world share, as the API server's Lease objects would be.
+
+    `ended`: leases whose process is proved to have ended.
+    """
 
     clock: FakeClock
     held: dict[str, "Held"] = field(default_factory=dict)
+    ended: list[object] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -157,13 +161,17 @@ class FakeLease:
         self._term_s = term_s
         self._number: int | None = None
         self._idle_since: float | None = None
+        self._late_until = 0.0
 
     def hold(self) -> Term | None:
         clock, before = self._leases.clock, self._leases.held.get(self._name)
         at = clock.now()
-        if before is None or (before.owner is not self and before.free(at)) or before.released:
+        ended = before is not None and before.owner in self._leases.ended
+        if before is None or (before.owner is not self and (before.free(at) or ended)) or before.released:
             number = before.number + 1 if before else 1
             self._idle_since = before.renewed if before else None
+            late = ended and before is not None and not before.free(at)
+            self._late_until = clock.monotonic() + 8.0 if late else 0.0
         elif before.owner is self:
             number = before.number
         else:
@@ -171,7 +179,8 @@ class FakeLease:
             return None
         self._number = number
         self._leases.held[self._name] = Held(self, self._actor, number, at, self._term_s)
-        return Term(self._actor, number, clock.monotonic() + self._term_s, self._idle_since)
+        until = clock.monotonic() + self._term_s
+        return Term(self._actor, number, until, self._idle_since, self._late_until)
 
     def confirm(self, term: Term) -> float:
         if self._number != term.number or term.holder != self._actor:
@@ -182,7 +191,8 @@ class FakeLease:
         held, at = self._leases.held.get(self._name), self._leases.clock.now()
         if held is None or held.released:
             return None
-        return Holder(held.actor, at - held.renewed, alive=not held.free(at))
+        alive = not held.free(at) and held.owner not in self._leases.ended
+        return Holder(held.actor, at - held.renewed, alive)
 
     def release(self) -> None:
         held, self._number = self._leases.held.get(self._name), None

@@ -109,6 +109,24 @@ def test_it_waits_for_a_driver_that_is_still_tidying_up(stage: Stage) -> None:
     assert waited[:3] == [0.05] * 3
 
 
+def test_what_a_driver_that_died_was_about_to_take_away_is_gone_before_it_is_looked_for(stage: Stage) -> None:
+    other = FakeLease(stage.leases, "web", "other@runner")
+    assert other.hold() is not None
+    stage.leases.ended.append(other)
+    began, at = stage.clock.now(), []
+    prepare = stage.cluster.prepare
+
+    def watched(config: tuple[str, ...] = ()) -> None:
+        at.append(stage.clock.now() - began)
+        prepare(config)
+
+    stage.cluster.prepare = watched  # type: ignore[method-assign, assignment]
+
+    assert drive(stage, stage.ports()).outcome is Outcome.PROMOTED
+    # What is there when a call of the other can land no more is what counts.
+    assert at == [0.0, 8.0]
+
+
 def test_a_start_that_is_refused_gives_the_lease_up(stage: Stage) -> None:
     calls: list[object] = []
 

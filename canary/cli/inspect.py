@@ -41,14 +41,16 @@ def status(
         emit(document, output, f"{_runs(session, world)}\nno release of it is recorded{_hint(session)}")
         return
     if found.release.settled:
-        emit(document, output, f"{_runs(session, world)}\n{result_text(found.release)}")
+        lines = (_runs(session, world), *_config_text(document["workloads"]), result_text(found.release))
+        emit(document, output, "\n".join(lines))
         return
     from canary.view.jsonl import state_body
 
     snap, evidence = _looked(session)
     document["evidence"] = evidence
     document["state"] = state_body(snap)
-    emit(document, output, f"{_screen(snap)}\n{_driven(document['driver'])}")
+    lines = (_screen(snap), *_config_text(document["workloads"]), _driven(document["driver"]))
+    emit(document, output, "\n".join(lines))
 
 
 def watch(
@@ -79,7 +81,8 @@ def history(
 ) -> None:
     """List the kept revisions and the past releases.
 
-    A revision's number is what `canary undo --to-revision` takes. Exits 0.
+    A revision's number is what `canary undo --to-revision` takes. Configuration that was released with one
+    (`canary start --config`) is named: going back to it brings that back. Exits 0.
     """
     session = opened(where, target)
     world = session.ports.workloads.observe()
@@ -135,9 +138,25 @@ def _workload(workload: Workload) -> dict[str, Any]:
     return {
         "version": workload.revision.version,
         "hash": workload.revision.hash,
+        "config": _config(workload.revision),
         "replicas": workload.replicas,
         "ready": workload.ready,
     }
+
+
+def _config(revision: Revision) -> list[str]:
+    """The configuration that it refers to by a name with a hash, as `configmap/NAME-HASH`."""
+    from canary.kube.configs import hashed
+
+    return sorted(str(one) for one in hashed(revision.template))
+
+
+def _config_text(workloads: dict[str, Any]) -> list[str]:
+    """Whose configuration is which; nothing when none was released with a version."""
+    if not any(one["config"] for one in workloads.values()):
+        return []
+    told = (f"{name} {', '.join(one['config']) or 'none of a version'}" for name, one in workloads.items())
+    return [f"config     {'; '.join(told)}"]
 
 
 def _runs(session: Session, world: World | None) -> str:
@@ -155,7 +174,9 @@ def _release(release: Release) -> dict[str, Any]:
     return {
         "release": release.id,
         "version": release.version,
+        "config": _config(release.canary),
         "over": release.stable.version,
+        "over_config": _config(release.stable),
         "phase": str(release.phase),
         "stage": str(release.stage),
         "step": release.step + 1,
@@ -184,6 +205,7 @@ def _revision(revision: Revision, running: str) -> dict[str, Any]:
         "revision": revision.number,
         "version": revision.version,
         "hash": revision.hash,
+        "config": _config(revision),
         "running": revision.hash == running,
     }
 
@@ -205,11 +227,13 @@ def _past(entries: Sequence[Entry]) -> list[dict[str, Any]]:
 
 
 def _history_text(document: dict[str, Any]) -> str:
-    lines = [f"{'revision':<10}{'version':<16}{'hash':<12}"]
+    configured = any(row["config"] for row in document["revisions"])
+    lines = [f"{'revision':<10}{'version':<16}{'hash':<12}{'':<9}{'config' if configured else ''}".rstrip()]
     for row in document["revisions"]:
         mark = "running" if row["running"] else ""
         number = "-" if row["revision"] is None else row["revision"]
-        lines.append(f"{number:<10}{row['version']:<16}{row['hash']:<12}{mark}".rstrip())
+        config = ", ".join(row["config"])
+        lines.append(f"{number:<10}{row['version']:<16}{row['hash']:<12}{mark:<9}{config}".rstrip())
     if not document["revisions"]:
         lines.append("none is kept yet")
     lines += ["", f"{'ended':<22}{'version':<16}{'outcome':<16}reason"]

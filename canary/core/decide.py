@@ -315,12 +315,12 @@ def _roll_back(release: Release, seen: Observation, assessed: Assessed) -> Decis
         return Move(
             release.moved(Phase.ROLLED_BACK, at=seen.at), "the target is gone; nothing left to restore"
         )
+    if seen.late:
+        return _with_care(seen.world, release)
     if _untouched(seen.world, release):
         after = release.moved(Phase.ROLLED_BACK, at=seen.at, times={**release.times, "restored": seen.at})
         return Move(after, f"nothing was touched: {release.reason}")
-    if act := walk.rollback(
-        seen.world, release, f"canary: back to {release.stable.version}: {release.reason}"
-    ):
+    if act := walk.rollback(seen.world, release, _back(release)):
         return Act(act, f"back to {release.stable.version}{_short_of_room(seen.world)}")
     stable = seen.world.stable
     whole = walk.rolled_back(seen.world, release)
@@ -337,6 +337,22 @@ def _roll_back(release: Release, seen: Observation, assessed: Assessed) -> Decis
     else:
         after = release.moved(Phase.ROLLED_BACK, at=seen.at, times={**release.times, "restored": seen.at})
     return Move(after, f"rolled back to {stable.revision.version}: {after.reason}")
+
+
+def _with_care(world: World, release: Release) -> Decision:
+    """What can be done of it while the last call of a driver that died may still land.
+
+    That may have asked for fewer pods of the stable, so the canary keeps its own; for a canary, or for the
+    new version on the target, so it is not over yet.
+    """
+    if act := walk.without_loss(world, walk.rollback(world, release, _back(release))):
+        return Act(act, f"back to {release.stable.version}")
+    return Wait("the last call of a driver that died may still land; the canary goes when it cannot any more")
+
+
+def _back(release: Release) -> str:
+    """The change cause of a way back."""
+    return f"canary: back to {release.stable.version}: {release.reason}"
 
 
 def _short_of_room(world: World) -> str:

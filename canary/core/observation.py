@@ -167,6 +167,8 @@ class Observation:
             cannot be read again.
         world: None when the target does not exist.
         unproved: at the end of a way back: why it is not proved that it has ended for requests too.
+        late: what a driver that died asked for in its last moment may still come about, and it knew
+            nothing of what is being done now.
     """
 
     at: float
@@ -174,3 +176,4 @@ class Observation:
     attended_at: float | None = None
     window_lost: bool = False
     unproved: str = ""
+    late: bool = False

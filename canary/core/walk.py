@@ -163,6 +163,17 @@ def rollback(
     return towards(world, _room_to_roll(world, release), room.floor, room.ceiling)
 
 
+def without_loss(world: World, actions: Sequence[Action]) -> tuple[Action, ...]:
+    """Those of them that leave the canary all its pods."""
+    now = _asked(world.canary)
+    return tuple(
+        one
+        for one in actions
+        if not isinstance(one, Remove)
+        and not (isinstance(one, Scale) and one.arm is Arm.CANARY and one.replicas < now)
+    )
+
+
 def cramped(world: World) -> bool:
     """The stable's pods cannot be made (a quota), so the canary's have to make room for them first.
 

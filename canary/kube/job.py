@@ -19,6 +19,9 @@ RELEASE = "canary.release"
 FOLDER = "/etc/canary"
 FILE = "canary.yaml"
 CONTAINER = "canary"
+POD_NAME = "CANARY_DRIVER_POD"
+POD_UID = "CANARY_DRIVER_POD_UID"
+"""Variables that tell the driver which pod it is in."""
 KEPT_S = 24 * 3600
 RETRIES = 6
 SETTLED = (1, 2, 3, 4, 5, 6, 7, 9)
@@ -126,7 +129,11 @@ def _container(drive: Drive, namespace: str) -> Json:
         "image": drive.image,
         "imagePullPolicy": drive.pull_policy,
         "args": ["run", drive.version, "--release", drive.release, *where, *drive.arguments, *given],
-        "env": [{"name": "CANARY_ACTOR", "value": drive.actor}],
+        "env": [
+            {"name": "CANARY_ACTOR", "value": drive.actor},
+            {"name": POD_NAME, "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}},
+            {"name": POD_UID, "valueFrom": {"fieldRef": {"fieldPath": "metadata.uid"}}},
+        ],
         # The last words of a pod that failed are then told by the API, without a right to read logs.
         "terminationMessagePolicy": "FallbackToLogsOnError",
         # No local storage is asked for: some nodes do not tell theirs, and the one folder has its limit.

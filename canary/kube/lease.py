@@ -2,11 +2,12 @@
 
 Expiry is measured on one's own monotonic clock, from the last change of the lease that one has seen: clocks
 of machines differ, and `renewTime` is another machine's. So whoever comes new to a lease that is held
-waits one whole term before taking it.
+waits one whole term before taking it, unless a witness proves that its holder has ended.
 """
 
+import json
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -14,12 +15,18 @@ from typing import Any
 from canary.errors import ConflictError, MissingError
 from canary.kube.objects import MANAGED_BY, OURS
 from canary.kube.pods import seconds
-from canary.kube.session import Json, Session
-from canary.ports import Clock, Holder, Term
+from canary.kube.session import TIMEOUT_S, Json, Session
+from canary.ports import Clock, Holder, Term, Witness
 
 LEASES = ("coordination.k8s.io/v1", "leases")
 TERM_S = 10.0
 RENEW_S = 3.0
+QUIET_S = 1.0
+"""Whoever lives renews at the latest so long after it is time to."""
+ASK_S = 1.0
+"""A witness is asked of the same holder again after so long."""
+MARKS = "canary.holder"
+"""Annotation: who holds it, as its witnesses tell it; counts only for the holder that it names."""
 
 
 @dataclass(frozen=True)
@@ -54,9 +61,10 @@ class KubeLease:
         terms: see `Terms`.
         taken: called when it was taken, not when it was renewed: with the version of the lease after which
             nobody acted, empty when nobody ever did, None when that is not known.
+        witnesses: tell of this process to others, and of others to this one.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what most do without is named
         self,
         session: Session,
         name: str,
@@ -65,6 +73,7 @@ class KubeLease:
         *,
         terms: Terms = USUAL,
         taken: Callable[[str | None], None] = lambda _: None,
+        witnesses: Sequence[Witness] = (),
     ) -> None:
         self._session = session
         self._name = name
@@ -79,6 +88,10 @@ class KubeLease:
         self._idle_since: float | None = None
         self._quiet_since: str | None = None
         self._observed: tuple[Any, float] | None = None
+        self._witnesses = tuple(witnesses)
+        self._asked: tuple[str, float] | None = None
+        self._gone = ""
+        self._late_until = 0.0
 
     def hold(self) -> Term | None:
         """Take or renew the lease. None when somebody else holds it. Never waits for it."""
@@ -97,8 +110,12 @@ class KubeLease:
         if spec.get("holderIdentity") == self._identity:
             # A write of ours landed whose answer was lost.
             return self._attempt(found, int(spec.get("leaseTransitions") or 1))
+        late_until = 0.0
         if spec.get("holderIdentity") and not self._expired(found):
-            return None
+            if not self._ended(found):
+                return None
+            late_until = self._clock.monotonic() + min(TIMEOUT_S, self._term_s)
+        self._late_until = late_until
         self._idle_since = seconds(spec.get("renewTime"))
         # Who gave it up had done all before; of one that vanished nothing is known.
         self._quiet_since = None if spec.get("holderIdentity") else found["metadata"]["resourceVersion"]
@@ -120,7 +137,7 @@ class KubeLease:
             return None
         renewed = seconds(spec.get("renewTime"))
         ago = max(0.0, self._clock.now() - renewed) if renewed is not None else 0.0
-        alive = name == self._identity or not self._expired(found)
+        alive = name == self._identity or not (self._expired(found) or self._ended(found))
         return Holder(str(name).rpartition("_")[0] or str(name), ago, alive)
 
     def release(self) -> None:
@@ -130,6 +147,7 @@ class KubeLease:
             return
         document = self._document(held.document, held.number)
         document["spec"]["holderIdentity"] = ""
+        document["metadata"]["annotations"].pop(MARKS, None)
         # Lost to another meanwhile: there is nothing to give up.
         try:
             self._session.replace(self._path(), document)
@@ -153,6 +171,24 @@ class KubeLease:
             self._observed = (state, now)
         lasts = float(found.get("spec", {}).get("leaseDurationSeconds") or self._term_s)
         return now - self._observed[1] >= lasts
+
+    def _ended(self, found: Json) -> bool:
+        """Whether a witness proves that the holder has ended.
+
+        It must not have renewed when it last had to, either: machines that were resumed from one memory
+        image take each other for the same one.
+        """
+        spec, now = found.get("spec", {}), self._clock.monotonic()
+        renewed = seconds(spec.get("renewTime"))
+        if renewed is None or self._clock.now() - renewed < self._renew_s + QUIET_S:
+            return False
+        name = str(spec.get("holderIdentity"))
+        if self._asked is None or self._asked[0] != name or now - self._asked[1] >= ASK_S:
+            self._asked = (name, now)
+            marks = _marks(found, name)
+            if any(one.ended(marks[one.kind]) for one in self._witnesses if one.kind in marks):
+                self._gone = name
+        return self._gone == name
 
     def _create(self) -> Term | None:
         sent = self._clock.monotonic()
@@ -193,7 +229,7 @@ class KubeLease:
         return self._term(self._held)
 
     def _term(self, held: _Held) -> Term:
-        return Term(self._actor, held.number, held.until, self._idle_since)
+        return Term(self._actor, held.number, held.until, self._idle_since, self._late_until)
 
     def _document(self, found: Json, number: int) -> Json:
         now = datetime.fromtimestamp(self._clock.now(), UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
@@ -207,4 +243,21 @@ class KubeLease:
             "leaseTransitions": number,
         }
         kept = {key: value for key, value in found["metadata"].items() if key != "managedFields"}
+        kept["annotations"] = {**(kept.get("annotations") or {}), MARKS: self._told()}
         return {**found, "metadata": kept, "spec": spec}
+
+    def _told(self) -> str:
+        """Who this is, for the witnesses of others."""
+        marks = {one.kind: mark for one in self._witnesses if (mark := one.mark())}
+        return json.dumps({"holder": self._identity, **marks})
+
+
+def _marks(found: Json, holder: str) -> dict[str, str]:
+    """What its annotation tells of this holder, by kind; nothing when it is another's, or none of ours."""
+    try:
+        told = json.loads((found["metadata"].get("annotations") or {}).get(MARKS, ""))
+    except ValueError:
+        return {}
+    if not isinstance(told, dict) or told.get("holder") != holder:
+        return {}
+    return {key: value for key, value in told.items() if isinstance(value, str)}

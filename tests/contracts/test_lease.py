@@ -7,37 +7,44 @@ from pathlib import Path
 import pytest
 
 from canary.kube.lease import KubeLease
+from canary.kube.session import Session
 from canary.local.lease import LocalLease
 from canary.ports import Lease, Term
 from tests.fakes import FakeClock, FakeLease, Leases
+from tests.kube.kept import Kept, SaidToHaveEnded
 
 
 @dataclass
 class Drivers:
-    """Makes leases as so many processes would; `kill` ends one without a word and lets its term run out."""
+    """Makes leases as so many processes would.
+
+    `kill` ends one without a word and lets its term run out; after `prove` it is known to have ended.
+    """
 
     clock: FakeClock
     make: Callable[[str, str], Lease]
     kill: Callable[[Lease], None]
+    prove: Callable[[Lease], None]
 
     def lease(self, actor: str, name: str = "web") -> Lease:
         return self.make(name, actor)
 
 
-@pytest.fixture(params=["fake", "local", pytest.param("kube", marks=pytest.mark.control_plane)])
+@pytest.fixture(params=["fake", "local", "kept", pytest.param("kube", marks=pytest.mark.control_plane)])
 def drivers(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Drivers]:
     clock = FakeClock()
     if request.param == "fake":
         leases = Leases(clock)
         yield Drivers(
-            clock, lambda name, actor: FakeLease(leases, name, actor), lambda _: clock.advance(10.0)
+            clock,
+            lambda name, actor: FakeLease(leases, name, actor),
+            lambda _: clock.advance(10.0),
+            leases.ended.append,
         )
         return
-    if request.param == "kube":
-        session = request.getfixturevalue("place").session()
-        yield Drivers(
-            clock, lambda name, actor: KubeLease(session, name, actor, clock), lambda _: clock.advance(10.0)
-        )
+    if request.param in ("kube", "kept"):
+        session = Kept().session if request.param == "kept" else request.getfixturevalue("place").session()
+        yield in_a_cluster(clock, session)
         return
     made: list[LocalLease] = []
 
@@ -51,9 +58,27 @@ def drivers(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Drivers]
         lease._close()
         clock.advance(10.0)
 
-    yield Drivers(clock, make, kill)
+    def prove(lease: Lease) -> None:
+        assert isinstance(lease, LocalLease)
+        lease._close()
+
+    yield Drivers(clock, make, kill, prove)
     for lease in made:
         lease.release()
+
+
+def in_a_cluster(clock: FakeClock, session: Session) -> Drivers:
+    ended: set[str] = set()
+    numbers: dict[int, str] = {}
+
+    def make(name: str, actor: str) -> Lease:
+        own = f"{actor}-{len(numbers)}"
+        witness = SaidToHaveEnded(own, ended_marks=ended)
+        made = KubeLease(session, name, actor, clock, witnesses=(witness,))
+        numbers[id(made)] = own
+        return made
+
+    return Drivers(clock, make, lambda _: clock.advance(10.0), lambda lease: ended.add(numbers[id(lease)]))
 
 
 def held(lease: Lease) -> Term:
@@ -148,6 +173,26 @@ def test_who_takes_over_from_a_killed_holder_learns_when_it_last_renewed(drivers
     assert second.number > first.number
     assert second.idle_since == renewed
     assert held(bob).idle_since == renewed
+
+
+def test_a_holder_that_is_proved_to_have_ended_is_not_waited_for(drivers: Drivers) -> None:
+    ada, bob = drivers.lease("ada"), drivers.lease("bob")
+    first = held(ada)
+    renewed = drivers.clock.now()
+    drivers.clock.advance(5.0)
+    assert bob.hold() is None
+    drivers.prove(ada)
+    # Nobody is asked again and again.
+    drivers.clock.advance(1.0)
+    seen = bob.holder()
+    assert seen is not None
+    assert not seen.alive
+
+    second = held(bob)
+
+    assert second.number > first.number
+    assert second.idle_since == renewed
+    assert ada.hold() is None
 
 
 def test_a_former_holder_has_nothing_left_once_another_holds_it(drivers: Drivers) -> None:

@@ -19,6 +19,7 @@ from canary.core.walk import (
     rolled_back,
     rolling_pair,
     towards,
+    without_loss,
 )
 from canary.core.weights import Limits, Pair
 
@@ -49,6 +50,13 @@ def a_world(stable: Workload, canary: Workload | None = None, surge: int = 1, un
 def test_the_canary_is_created_within_the_surge_before_the_stable_is_touched() -> None:
     world = a_world(running(OLD, 10), surge=3)
     assert forward(world, a_release(10), Pair(6, 6)) == (SetRevision(Arm.CANARY, NEW, 3),)
+
+
+def test_without_loss_the_canary_keeps_its_pods_and_all_else_is_done() -> None:
+    world = a_world(running(OLD, 4), running(NEW, 2))
+    kept = (Scale(Arm.STABLE, 3), Scale(Arm.CANARY, 2), SetRevision(Arm.STABLE, OLD), Scale(Arm.CANARY, 3))
+
+    assert without_loss(world, (*kept, Scale(Arm.CANARY, 1), Remove(Arm.CANARY))) == kept
 
 
 def test_the_stable_gives_way_once_the_canary_pods_are_ready() -> None:

@@ -83,6 +83,32 @@ def test_a_version_and_its_configuration_are_promoted_and_undone_as_one(stage: S
     assert refers(stage) == [settings, password]
 
 
+def test_status_and_history_name_the_configuration_of_each_revision(stage: Stage) -> None:
+    stage.configure(hold={"min": "20s", "max": "60s"})
+    driver = stage.begin("start", "v2", "--config", "settings.yaml", "--config", "password.yaml")
+    wait_for(lambda: stage.deployment("web-canary"), "the canary is there")
+    password, settings = objects(stage)
+    names = [f"configmap/{settings}", f"secret/{password}"]
+
+    told = stage.run("status")
+    assert f"config     stable none of a version; canary {', '.join(names)}" in told.out, told.out
+    document = json.loads(stage.run("status", "-o", "json").out)
+    assert {name: one["config"] for name, one in document["workloads"].items()} == {
+        "stable": [],
+        "canary": names,
+    }
+    assert (document["release"]["config"], document["release"]["over_config"]) == (names, [])
+
+    assert stage.run("promote").code == 0
+    assert stage.ended(driver).code == 0
+    assert f"config     stable {', '.join(names)}" in stage.run("status").out
+    lines = stage.run("history").out.splitlines()
+    assert lines[0].split() == ["revision", "version", "hash", "config"]
+    assert [line.endswith(f"running  {', '.join(names)}") for line in lines[1:3]] == [False, True]
+    revisions = json.loads(stage.run("history", "-o", "json").out)["revisions"]
+    assert [(one["version"], one["config"]) for one in revisions] == [("v1", []), ("v2", names)]
+
+
 def test_what_a_version_that_is_rolled_back_brought_is_taken_away(stage: Stage) -> None:
     driver = stage.begin("start", "bad", "--config", "settings.yaml", "--config", "password.yaml")
     wait_for(lambda: stage.deployment("web-canary"), "the canary is there")

@@ -64,6 +64,12 @@ def test_the_configuration_comes_with_the_job() -> None:
     ]  # fmt: skip
 
 
+def test_the_driver_is_told_which_pod_it_is_in() -> None:
+    (container,) = document(a_drive(), "prod")["spec"]["template"]["spec"]["containers"]
+    told = {one["name"]: one["valueFrom"]["fieldRef"]["fieldPath"] for one in container["env"][1:]}
+    assert told == {"CANARY_DRIVER_POD": "metadata.name", "CANARY_DRIVER_POD_UID": "metadata.uid"}
+
+
 def test_how_a_job_and_its_driver_ended_is_read_from_their_status() -> None:
     assert finished({"status": {"conditions": [{"type": "SuccessCriteriaMet", "status": "True"}]}}) is None
     failed = {"type": "Failed", "status": "True", "message": "Container canary failed with exit code 3"}

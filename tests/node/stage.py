@@ -4,7 +4,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -170,18 +170,32 @@ class Shop:
         return seen and same == {replicas} and self.canary() is None
 
 
+def as_it_is(session: Session, shop: Json) -> Json:
+    """The shop's Deployment without anything of its own."""
+    return shop
+
+
 @contextmanager
 def a_running_shop(
-    cluster: Cluster, folder: Path, *, kind: Kind = DEMO, rps: int = RPS, history_s: float = 15.0
+    cluster: Cluster,
+    folder: Path,
+    *,
+    kind: Kind = DEMO,
+    rps: int = RPS,
+    history_s: float = 15.0,
+    made: Callable[[Session, Json], Json] = as_it_is,
 ) -> Iterator[Shop]:
-    """Whole, behind its NodePort, under load for so long that it has a past."""
+    """Whole, behind its NodePort, under load for so long that it has a past.
+
+    `made`: makes what the Deployment needs besides, and says how it is to be.
+    """
     with a_namespace(cluster.kubeconfig) as place:
         session = place.session()
-        a_target(session, a_shop(place.namespace, kind))
+        a_target(session, made(session, a_shop(place.namespace, kind)))
         ports = [{"port": 80, "targetPort": kind.port}]
         spec = {"type": "NodePort", "selector": {"app": "shop"}, "ports": ports}
-        made = session.create(session.path("v1", "services"), {"metadata": {"name": "shop"}, "spec": spec})
-        shop = Shop(cluster, place, session, folder, int(made["spec"]["ports"][0]["nodePort"]))
+        service = session.create(session.path("v1", "services"), {"metadata": {"name": "shop"}, "spec": spec})
+        shop = Shop(cluster, place, session, folder, int(service["spec"]["ports"][0]["nodePort"]))
         with under_load(shop, kind, rps=rps, history_s=history_s):
             yield shop
 

@@ -9,6 +9,7 @@ from tests.cluster import Cluster
 from tests.command import ended
 from tests.kube.live import wait_for
 from tests.kube.stage import Floor
+from tests.node.configured import configured, sees, told, written
 from tests.node.stage import PATIENCE_S, Shop, a_running_shop
 
 pytestmark = pytest.mark.node
@@ -61,11 +62,18 @@ def test_a_release_as_a_job_goes_on_without_who_started_it_and_tells_its_code(
         wait_for(shop.is_whole, "whole")
 
 
-def test_a_release_as_a_job_goes_on_when_its_pod_is_killed(shops: Cluster, tmp_path: Path) -> None:
-    with a_running_shop(shops, tmp_path) as shop, Floor(shop.session, "app=shop") as floor:
+def test_a_release_with_configuration_as_a_job_goes_on_when_its_pod_is_killed_and_is_undone_as_one(
+    shops: Cluster, tmp_path: Path
+) -> None:
+    with (
+        a_running_shop(shops, tmp_path, made=configured) as shop,
+        Floor(shop.session, "app=shop") as floor,
+    ):
         shop.configure(steps=[50])
-        a_driver_may(shop)
-        follower = shop.begin("start", "better", "--in-cluster")
+        a_driver_may(shop, "--with", "configmap", "--with", "secret")
+        assert set(told(shop).values()) == {sees("plain")}
+        file = written(tmp_path, "new")
+        follower = shop.begin("start", "better", "--in-cluster", "--config", str(file))
         wait_for(lambda: stands(shop) == "progressing holding", "it holds a step", 60.0)
         release, (pod,) = shop.recorded().id, drivers(shop)
         # Without grace: it has no time to give its lease back.
@@ -78,15 +86,22 @@ def test_a_release_as_a_job_goes_on_when_its_pod_is_killed(shops: Cluster, tmp_p
         assert shop.recorded().id == release
         assert shop.image() == "localhost/shop:better"
         wait_for(shop.is_whole, "whole, and no canary is left")
+        assert set(told(shop).values()) == {sees("new")}
+
+        undone = shop.run("undo")
+        assert undone.code == 0, undone.text
+        assert shop.image() == "localhost/shop:good"
+        wait_for(shop.is_whole, "whole")
+        assert set(told(shop).values()) == {sees("plain")}
         assert floor.fewest >= 3
         assert shop.books().failed == 0, shop.books().examples
 
 
-def a_driver_may(shop: Shop) -> None:
+def a_driver_may(shop: Shop, *options: str) -> None:
     """Give the account `canary` the Role that is printed, where only restricted pods are admitted."""
     kubectl, namespace = shop.cluster.kubectl, shop.place.namespace
     kubectl("create", "serviceaccount", "canary", "-n", namespace)
-    kubectl("apply", "-f", "-", send=shop.run("rbac", "--for", "driver").out)
+    kubectl("apply", "-f", "-", send=shop.run("rbac", "--for", "driver", *options).out)
     account = f"--serviceaccount={namespace}:canary"
     kubectl("create", "rolebinding", "canary", "--role=canary-shop-driver", account, "-n", namespace)
     kubectl("label", "namespace", namespace, "pod-security.kubernetes.io/enforce=restricted")
