@@ -6,9 +6,11 @@ the record stay quick.
 
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from canary import sealing
 from canary.begin import StartOptions, already, check, create
 from canary.config.settings import Settings
 from canary.core.release import Outcome, Release, Request, RequestKind
@@ -60,8 +62,10 @@ def start(
     Raises:
         BusyError: another version is being released, or this one with another configuration.
         MissingError: no such target.
+        CanaryError: the ledger is to be sealed, and there is no key to do it with.
     """
     check(settings, options)
+    sealing.check(ports.seals)
     while True:
         _heed(ports)
         found = ports.records.load(settings.target)
@@ -165,6 +169,8 @@ def drive(ports: "Ports", settings: Settings, reporter: Reporter, *, trace: Path
         reporter.note(f"{holder} drives this release; following")
         return follow(ports, settings.target, reporter, take_over=lambda: drive(ports, settings, reporter))
 
+    # A release that has begun is brought to its end, sealed or not.
+    ports = replace(ports, seals=sealing.usable(ports.seals, ports.ledger, settings.target, reporter))
     if trace is None:
         return loop.run(ports, settings.target, reporter)
     from canary.record import strategy_document

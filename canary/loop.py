@@ -10,6 +10,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
+from canary import sealing
 from canary.core import assess, journal
 from canary.core.actions import Act, Decision, Move, Wait
 from canary.core.assess import Assessment
@@ -28,7 +29,18 @@ from canary.errors import (
     TransientError,
 )
 from canary.patience import Patience, rest
-from canary.ports import Clock, Lease, LedgerStore, Metrics, Recorded, Records, Reporter, Term, Workloads
+from canary.ports import (
+    Clock,
+    Lease,
+    LedgerStore,
+    Metrics,
+    Recorded,
+    Records,
+    Reporter,
+    Seals,
+    Term,
+    Workloads,
+)
 
 POLL_S = 2.0
 """Longest wait between two ticks: a person's wish is obeyed within this time."""
@@ -53,6 +65,7 @@ class Ports:
     clock: Clock
     actor: str = ""
     flush_s: float = 0.0
+    seals: Seals | None = None
 
 
 @dataclass(frozen=True)
@@ -192,6 +205,7 @@ def tick(ports: Ports, target: str, memory: Memory, term: Term, reporter: Report
     found = look(ports, target, memory, term)
     book = found.memory.book or journal.opened(ports.ledger.read(target), found.recorded.release)
     book = book.with_looks(found.recorded.release, found.assessed.looks, ports.actor)
+    book = sealing.told(ports.seals, book, found.recorded.release, found.seen.at, ports.actor, reporter)
     recorded, memory = found.recorded, replace(found.memory, book=book)
     reporter.tick(found.recorded, found.seen, found.assessed, found.decision)
     match found.decision:
@@ -205,7 +219,8 @@ def tick(ports: Ports, target: str, memory: Memory, term: Term, reporter: Report
         case Act() as act:
             memory = _act(ports, found, act, book, term)
         case Wait():
-            memory = replace(memory, book=_flushed(ports, book, target, found.seen.at), taken_over=True)
+            memory = replace(memory, book=_flushed(ports, book, recorded.release, found.seen.at))
+            memory = replace(memory, taken_over=True)
     return replace(found, recorded=recorded, memory=memory)
 
 
@@ -215,12 +230,14 @@ def _move(
     """Write the record; the ledger first, so that nothing happens that it does not tell."""
     before = found.recorded.release
     book = book.with_decision(before, move, found.assessed, found.seen, ports.actor)
+    book = sealing.signed(ports.seals, book, before, found.seen.at, ports.actor)
     _within(ports, term)
     ports.ledger.append(before.target, book.pending)
     book = book.written()
     after = move.release.with_(ledger_head=book.head, ledger_length=book.length)
     _within(ports, term)
     recorded = ports.records.save(after, expected=found.recorded.version)
+    sealing.sent(ports.seals, book)
     return recorded, replace(found.memory, book=book)
 
 
@@ -235,13 +252,16 @@ def _act(ports: Ports, found: Ticked, act: Act, book: journal.Journal, term: Ter
     return replace(found.memory, book=book.written())
 
 
-def _flushed(ports: Ports, book: journal.Journal, target: str, at: float) -> journal.Journal:
+def _flushed(ports: Ports, book: journal.Journal, release: Release, at: float) -> journal.Journal:
     """Looks are written with the next move, or when they have waited long enough."""
     if not book.pending or at - book.pending[0].at < ports.flush_s:
         return book
-    ports.ledger.append(target, book.pending)
-    ports.ledger.flush(target)
-    return book.written()
+    book = sealing.signed(ports.seals, book, release, at, ports.actor, every_s=sealing.EVERY_S)
+    ports.ledger.append(release.target, book.pending)
+    ports.ledger.flush(release.target)
+    book = book.written()
+    sealing.sent(ports.seals, book)
+    return book
 
 
 def _within(ports: Ports, term: Term) -> float:
@@ -287,6 +307,7 @@ def run(
                 watch(ticked)
             if recorded.release.settled:
                 _tidied(ports, recorded.release, reporter)
+                _copied(ports, recorded.release, memory.book, reporter)
                 return recorded
             if _left(recorded.release):
                 return recorded
@@ -311,6 +332,18 @@ def _tidied(ports: Ports, release: Release, reporter: Reporter) -> None:
         reporter.note(f"configuration that no revision needs may be left: {fault.message}")
 
 
+def _copied(ports: Ports, release: Release, book: journal.Journal | None, reporter: Reporter) -> None:
+    """The last copies of seals go out; what became of them is said, in the ledger after the end."""
+    if ports.seals is None or book is None:
+        return
+    ports.seals.settle(sealing.SETTLE_S)
+    now = ports.clock.now()
+    book = sealing.told(ports.seals, book, release, now, ports.actor, reporter)
+    with suppress(CanaryError):
+        if book.pending and ports.lease.hold() is not None:
+            _flushed(replace(ports, flush_s=0.0), book, release, now)
+
+
 def _last_words(ports: Ports, target: str) -> None:
     """What waits to be written to the ledger is, and the lease is given up; why it goes comes first."""
     with suppress(CanaryError):
@@ -318,6 +351,8 @@ def _last_words(ports: Ports, target: str) -> None:
     # One that could not be given up runs out by itself.
     with suppress(CanaryError):
         ports.lease.release()
+    if ports.seals is not None:
+        ports.seals.settle(sealing.LAST_S)
 
 
 def _turn(

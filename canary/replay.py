@@ -292,3 +292,6 @@ class _NoLedger(LedgerStore):
 
     def read(self, target: str) -> tuple[()]:
         return ()
+
+    def lines(self, target: str) -> tuple[()]:
+        return ()
