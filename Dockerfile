@@ -20,7 +20,8 @@ RUN /opt/build/bin/python -m pip wheel --no-deps --no-build-isolation --wheel-di
  && for part in cluster constants datasets differentiate fft fftpack integrate interpolate io ndimage odr optimize \
         signal sparse spatial stats; do rm -rf scipy/$part; done \
  && cd / && /opt/canary/bin/python -c \
-        "import analysis.judge, canary.cli.app, canary.kube.workloads, canary.loop, canary.metrics.prometheus"
+        "import analysis.judge, canary.cli.app, canary.kube.workloads, canary.loop, canary.metrics.prometheus, \
+         canary.seal.ed25519, canary.seal.webhook"
 
 FROM ${BASE}
 COPY --from=build /opt/canary /opt/canary

@@ -17,7 +17,7 @@ from canary.patience import sit_out
 from canary.ports import Recorded
 
 if TYPE_CHECKING:
-    from canary.loop import Ports
+    from canary.looking import Ports
 
 
 @dataclass(frozen=True)

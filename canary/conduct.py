@@ -6,9 +6,11 @@ the record stay quick.
 
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from canary import sealing
 from canary.begin import StartOptions, already, check, create
 from canary.config.settings import Settings
 from canary.core.release import Outcome, Release, Request, RequestKind
@@ -25,7 +27,7 @@ from canary.patience import told
 from canary.ports import Recorded, Reporter
 
 if TYPE_CHECKING:
-    from canary.loop import Ports
+    from canary.looking import Ports
 
 EXITS = {
     Outcome.PROMOTED: Exit.OK,
@@ -65,8 +67,10 @@ def start(
     Raises:
         BusyError: another version is being released, or this one with another configuration.
         MissingError: no such target.
+        CanaryError: the ledger is to be sealed, and there is no key to do it with.
     """
     check(settings, options)
+    sealing.check(ports.seals)
     while True:
         _heed(ports)
         found = ports.records.load(settings.target)
@@ -170,6 +174,8 @@ def drive(ports: "Ports", settings: Settings, reporter: Reporter, *, trace: Path
         reporter.note(f"{holder} drives this release; following")
         return follow(ports, settings.target, reporter, take_over=lambda: drive(ports, settings, reporter))
 
+    # A release that has begun is brought to its end, sealed or not.
+    ports = replace(ports, seals=sealing.usable(ports.seals, ports.ledger, settings.target, reporter))
     if trace is None:
         return loop.run(ports, settings.target, reporter)
     from canary.record import strategy_document
@@ -239,15 +245,15 @@ def follow(
     Args:
         take_over: called when nobody drives any more; None: go on watching.
     """
-    from canary import loop
+    from canary import looking, loop
 
-    memory = loop.Memory(taken_over=True, read=True)
+    memory = looking.Memory(taken_over=True, read=True)
     idle = False
     while True:
         if (signal := ports.clock.interrupted) is not None:
             raise loop.InterruptedDriveError(signal, None)
         try:
-            ticked = loop.look(ports, target, memory)
+            ticked = looking.look(ports, target, memory)
             holder = None if ticked.recorded.release.settled else ports.lease.holder()
         except TransientError as fault:
             reporter.note(fault.message)
@@ -264,4 +270,4 @@ def follow(
             if not idle:
                 reporter.note("nobody drives this release; `canary start` with the same version takes over")
             idle = True
-        ports.clock.wait(loop.poll_s(ticked.recorded.release))
+        ports.clock.wait(looking.poll_s(ticked.recorded.release))

@@ -8,85 +8,31 @@ same history twice, and may be dropped at any time.
 
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
-from canary.core import assess, journal
-from canary.core.actions import Act, Decision, Move, Wait
-from canary.core.assess import Assessment
-from canary.core.assessed import Assessed
-from canary.core.decide import LEFT, decide
-from canary.core.observation import Observation
-from canary.core.release import Phase, Release, Stage
-from canary.core.walk import rolled_back
+from canary import sealing
+from canary.core import journal
+from canary.core.actions import Act, Move, Wait
+from canary.core.decide import LEFT
+from canary.core.release import Release
 from canary.errors import (
     CanaryError,
     ConflictError,
     DeniedError,
     Exit,
     InvalidError,
-    MissingError,
     TransientError,
 )
+from canary.looking import Memory, Ports, Ticked, look, poll_s
 from canary.patience import Patience, rest
-from canary.ports import Clock, Lease, LedgerStore, Metrics, Recorded, Records, Reporter, Term, Workloads
+from canary.ports import (
+    Recorded,
+    Reporter,
+    Term,
+)
 
-POLL_S = 2.0
-"""Longest wait between two ticks: a person's wish is obeyed within this time."""
 OUT_OF_REACH_S = 900.0
 """Stop driving, and say what is left, after this long without an answer."""
-ELSEWHERE = (
-    "watching: pods are scraped by their driver alone, so the numbers are in its output, and in the looks of "
-    "`canary audit export` some minutes later"
-)
-"""What a follower sees of the evidence where the source keeps no history."""
-
-
-@dataclass(frozen=True)
-class Ports:
-    """All that a driver needs of the world."""
-
-    records: Records
-    lease: Lease
-    workloads: Workloads
-    metrics: Metrics
-    ledger: LedgerStore
-    clock: Clock
-    actor: str = ""
-    flush_s: float = 0.0
-
-
-@dataclass(frozen=True)
-class Memory:
-    """What a driver keeps between ticks, only so that it need not be read again.
-
-    Attributes:
-        assessment: the evidence so far, and how far the source was read.
-        assessed: what it came to when the source was read last.
-        book: ledger entries not yet written, and the last one written.
-        taken_over: this driver has noted that it took the release over.
-        read: the metrics source has been read by this driver for this release.
-        reads_from: unix seconds from which this driver's scrapes count, where the source keeps no history.
-        met: the phase of the release when this driver first read it.
-    """
-
-    assessment: Assessment | None = None
-    assessed: Assessed | None = None
-    book: journal.Journal | None = None
-    taken_over: bool = False
-    read: bool = False
-    reads_from: float = float("-inf")
-    met: Phase | None = None
-
-
-@dataclass(frozen=True)
-class Ticked:
-    """What one tick read, found and did."""
-
-    recorded: Recorded
-    seen: Observation
-    assessed: Assessed
-    decision: Decision
-    memory: Memory
 
 
 class InterruptedDriveError(CanaryError):
@@ -98,97 +44,6 @@ class InterruptedDriveError(CanaryError):
         self.recorded = recorded
 
 
-def look(ports: Ports, target: str, memory: Memory, term: Term | None = None) -> Ticked:
-    """Observe, assess and decide, and leave it at that: what a follower sees."""
-    recorded = ports.records.load(target)
-    if recorded is None:
-        raise MissingError(
-            f"there is no release of {target}", remedy="Start one with `canary start VERSION`."
-        )
-    release = recorded.release
-    memory = _still_true(memory, release)
-    memory = replace(memory, met=memory.met or release.phase)
-    seen = _proved(ports, release, _observe(ports, release, memory, term))
-    if not ports.metrics.keeps_history and (seen.window_lost or memory.reads_from == float("-inf")):
-        memory = replace(memory, reads_from=seen.at)
-    assessed = assess.nothing(release)
-    judged = bool(release.strategy.metrics) and release.phase in (Phase.PENDING, Phase.PROGRESSING)
-    if judged and term is None and not ports.metrics.keeps_history:
-        return _followed(recorded, seen, replace(assessed, elsewhere=True), memory)
-    if judged and not seen.window_lost and (known := _just_read(release, seen, memory)) is not None:
-        assessed = known
-    elif judged and not seen.window_lost:
-        assessed, assessment = _assess(ports, release, seen, memory)
-        memory = replace(memory, assessment=assessment, assessed=assessed, read=True)
-    return Ticked(recorded, seen, assessed, decide(release, seen, assessed), memory)
-
-
-def _still_true(memory: Memory, release: Release) -> Memory:
-    """What is remembered and still holds of this release."""
-    before = memory.assessment
-    if before is None or before.key == assess.key(release):
-        return memory
-    if assess.window(before) == (release.id, release.window):
-        return replace(memory, assessment=None, assessed=None, book=None)
-    # Somebody else drove meanwhile and opened another window: what was scraped before is spent.
-    return Memory()
-
-
-def _followed(recorded: Recorded, seen: Observation, assessed: Assessed, memory: Memory) -> Ticked:
-    """What one sees of a release whose evidence the driver alone has: all but the evidence, and no zeros."""
-    release = recorded.release
-    decision = decide(release, seen, assessed)
-    if release.stage is Stage.HOLDING and release.pause is None:
-        decision = Wait(ELSEWHERE)
-    return Ticked(recorded, seen, assessed, decision, memory)
-
-
-def _observe(ports: Ports, release: Release, memory: Memory, term: Term | None) -> Observation:
-    """The world, and what it means for this driver to be new."""
-    world = ports.workloads.observe()
-    new = term is not None and not memory.taken_over and bool(release.steps_at)
-    unread = not memory.read and not ports.metrics.keeps_history and bool(release.strategy.metrics)
-    lost = term is not None and unread and bool(release.steps_at) and release.phase is Phase.PROGRESSING
-    # Met on its way back, all that was asked for last was asked for on that way.
-    late_until = term.late_until if term is not None and memory.met is not Phase.ROLLING_BACK else 0.0
-    return Observation(
-        at=ports.clock.now(),
-        world=world,
-        attended_at=term.idle_since if new and term is not None else None,
-        window_lost=lost,
-        late=ports.clock.monotonic() < late_until,
-    )
-
-
-def _proved(ports: Ports, release: Release, seen: Observation) -> Observation:
-    """At the end of a way back: whether requests go where they should."""
-    if release.phase is not Phase.ROLLING_BACK or seen.world is None:
-        return seen
-    if not rolled_back(seen.world, release):
-        return seen
-    return replace(seen, unproved=ports.workloads.unproved())
-
-
-def _just_read(release: Release, seen: Observation, memory: Memory) -> Assessed | None:
-    """What is known of the metrics, when they were read so lately that nothing new can be there.
-
-    The workloads may change many times a second, and each change is a tick.
-    """
-    before = memory.assessment
-    if before is None or memory.assessed is None or before.read_to is None:
-        return None
-    if not 0 <= seen.at - before.read_to < poll_s(release) / 2:
-        return None
-    return replace(memory.assessed, looks=())
-
-
-def _assess(ports: Ports, release: Release, seen: Observation, memory: Memory) -> tuple[Assessed, Assessment]:
-    """Read what is new since the last look, and judge it."""
-    assessment = memory.assessment or assess.begin(release, reads_from=memory.reads_from)
-    scrapes = ports.metrics.read(assess.query(release, assessment, seen.at))
-    return assess.advance(release, assessment, scrapes, seen)
-
-
 def tick(ports: Ports, target: str, memory: Memory, term: Term, reporter: Reporter) -> Ticked:
     """One turn of the loop, by the holder of the lease.
 
@@ -198,6 +53,7 @@ def tick(ports: Ports, target: str, memory: Memory, term: Term, reporter: Report
     found = look(ports, target, memory, term)
     book = found.memory.book or journal.opened(ports.ledger.read(target), found.recorded.release)
     book = book.with_looks(found.recorded.release, found.assessed.looks, ports.actor)
+    book = sealing.told(ports.seals, book, found.recorded.release, found.seen.at, ports.actor, reporter)
     recorded, memory = found.recorded, replace(found.memory, book=book)
     reporter.tick(found.recorded, found.seen, found.assessed, found.decision)
     match found.decision:
@@ -211,7 +67,8 @@ def tick(ports: Ports, target: str, memory: Memory, term: Term, reporter: Report
         case Act() as act:
             memory = _act(ports, found, act, book, term)
         case Wait():
-            memory = replace(memory, book=_flushed(ports, book, target, found.seen.at), taken_over=True)
+            memory = replace(memory, book=_flushed(ports, book, recorded.release, found.seen.at))
+            memory = replace(memory, taken_over=True)
     return replace(found, recorded=recorded, memory=memory)
 
 
@@ -221,12 +78,14 @@ def _move(
     """Write the record; the ledger first, so that nothing happens that it does not tell."""
     before = found.recorded.release
     book = book.with_decision(before, move, found.assessed, found.seen, ports.actor)
+    book = sealing.signed(ports.seals, book, before, found.seen.at, ports.actor)
     _within(ports, term)
     ports.ledger.append(before.target, book.pending)
     book = book.written()
     after = move.release.with_(ledger_head=book.head, ledger_length=book.length)
     _within(ports, term)
     recorded = ports.records.save(after, expected=found.recorded.version)
+    sealing.sent(ports.seals, book)
     return recorded, replace(found.memory, book=book)
 
 
@@ -241,13 +100,16 @@ def _act(ports: Ports, found: Ticked, act: Act, book: journal.Journal, term: Ter
     return replace(found.memory, book=book.written())
 
 
-def _flushed(ports: Ports, book: journal.Journal, target: str, at: float) -> journal.Journal:
+def _flushed(ports: Ports, book: journal.Journal, release: Release, at: float) -> journal.Journal:
     """Looks are written with the next move, or when they have waited long enough."""
     if not book.pending or at - book.pending[0].at < ports.flush_s:
         return book
-    ports.ledger.append(target, book.pending)
-    ports.ledger.flush(target)
-    return book.written()
+    book = sealing.signed(ports.seals, book, release, at, ports.actor, every_s=sealing.EVERY_S)
+    ports.ledger.append(release.target, book.pending)
+    ports.ledger.flush(release.target)
+    book = book.written()
+    sealing.sent(ports.seals, book)
+    return book
 
 
 def _within(ports: Ports, term: Term) -> float:
@@ -293,6 +155,7 @@ def run(
                 watch(ticked)
             if recorded.release.settled:
                 _tidied(ports, recorded.release, reporter)
+                _copied(ports, recorded.release, memory.book, reporter)
                 return recorded
             if _left(recorded.release):
                 return recorded
@@ -317,6 +180,18 @@ def _tidied(ports: Ports, release: Release, reporter: Reporter) -> None:
         reporter.note(f"configuration that no revision needs may be left: {fault.message}")
 
 
+def _copied(ports: Ports, release: Release, book: journal.Journal | None, reporter: Reporter) -> None:
+    """The last copies of seals go out; what became of them is said, in the ledger after the end."""
+    if ports.seals is None or book is None:
+        return
+    ports.seals.settle(sealing.SETTLE_S)
+    now = ports.clock.now()
+    book = sealing.told(ports.seals, book, release, now, ports.actor, reporter)
+    with suppress(CanaryError):
+        if book.pending and ports.lease.hold() is not None:
+            _flushed(replace(ports, flush_s=0.0), book, release, now)
+
+
 def _last_words(ports: Ports, target: str) -> None:
     """What waits to be written to the ledger is, and the lease is given up; why it goes comes first."""
     with suppress(CanaryError):
@@ -324,6 +199,8 @@ def _last_words(ports: Ports, target: str) -> None:
     # One that could not be given up runs out by itself.
     with suppress(CanaryError):
         ports.lease.release()
+    if ports.seals is not None:
+        ports.seals.settle(sealing.LAST_S)
 
 
 def _turn(
@@ -352,11 +229,6 @@ def _turn(
         return None
     patience.answered(reporter)
     return ticked
-
-
-def poll_s(release: Release) -> float:
-    """How long to wait between ticks in which nothing is to be done, seconds."""
-    return min(POLL_S, max(release.strategy.interval_s / 4, 0.1))
 
 
 def _left(release: Release) -> bool:

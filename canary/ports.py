@@ -14,6 +14,7 @@ from canary.core.observation import Observation, World
 from canary.core.release import Release
 from canary.core.revision import Revision
 from canary.core.samples import MetricsQuery, Scrapes
+from canary.core.seals import Carried, Seal, SealKey
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,7 @@ __all__ = [
     "Records",
     "Reporter",
     "Scrapes",
+    "Seals",
     "Term",
     "Witness",
     "Workloads",
@@ -215,6 +217,33 @@ class LedgerStore(Protocol):
 
     def read(self, target: str) -> tuple[Entry, ...]:
         """All entries, oldest first. A torn last line is left out."""
+
+    def lines(self, target: str) -> tuple[str, ...]:
+        """What is kept as it is kept, line by line: for who has to tell what is wrong with it."""
+
+
+class Seals(Protocol):
+    """Makes seals of the ledger, and has copies of them carried to where its writers cannot reach."""
+
+    @property
+    def key(self) -> SealKey:
+        """What seals are made with; read once.
+
+        Raises:
+            InvalidError, MissingError, DeniedError: there is no such key, or it must not be used.
+        """
+
+    def send(self, seal: Seal) -> None:
+        """Have copies carried, with those that did not get there before; returns at once.
+
+        Only for seals that are durable in the ledger. One that was given before is passed over.
+        """
+
+    def news(self) -> tuple[Carried, ...]:
+        """What has changed since this was asked last."""
+
+    def settle(self, within_s: float) -> None:
+        """Wait until all copies have got to where they go, or cannot now, but not longer than this."""
 
 
 class Clock(Protocol):

@@ -1,7 +1,7 @@
 """Runs a recorded release through the very code of the live loop, at the speed of the machine.
 
 The ports are played from the recording: time is the recording's, scrapes are its lines, and nobody moves
-replicas (`Shift.GIVEN`). What reads, judges and decides is `loop.look`, as live.
+replicas (`Shift.GIVEN`). What reads, judges and decides is `looking.look`, as live.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from math import inf
 from pathlib import Path
 
-from canary import loop
+from canary import looking
 from canary.core.actions import Action, Move
 from canary.core.assessed import Look
 from canary.core.decide import past_deadline
@@ -19,7 +19,7 @@ from canary.core.revision import Revision
 from canary.core.samples import Sample, Scrapes
 from canary.core.strategy import ERRORS, LATENCY, Shift, Strategy
 from canary.errors import InvalidError
-from canary.loop import Memory, Ports, Ticked
+from canary.looking import Memory, Ports, Ticked
 from canary.ports import Holder, LedgerStore, MetricsQuery, Recorded, Term
 from canary.trace import ALWAYS, Header, Line, Trace, read
 
@@ -115,7 +115,7 @@ def replay(
 
 def _settle(ports: Ports, stage: "_Stage", memory: Memory) -> Ticked:
     """One look; the move it decides on, if any, is recorded as live."""
-    found = loop.look(ports, stage.release.target, memory)
+    found = looking.look(ports, stage.release.target, memory)
     if isinstance(found.decision, Move):
         stage.save(found.decision.release, expected="")
     return found
@@ -291,4 +291,7 @@ class _NoLedger(LedgerStore):
         """Nothing was appended."""
 
     def read(self, target: str) -> tuple[()]:
+        return ()
+
+    def lines(self, target: str) -> tuple[()]:
         return ()

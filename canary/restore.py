@@ -13,7 +13,7 @@ from canary.errors import InvalidError, MissingError
 from canary.ports import Recorded, Reporter
 
 if TYPE_CHECKING:
-    from canary.loop import Ports
+    from canary.looking import Ports
 
 
 def undo(ports: "Ports", settings: Settings, *, number: int | None, why: str, reporter: Reporter) -> Recorded:

@@ -12,7 +12,7 @@ from canary.core.release import Release
 from canary.core.strategy import MetricKind
 from canary.core.ticks import Look
 from canary.errors import CanaryError
-from canary.loop import Ticked
+from canary.looking import Ticked
 from canary.trace import ALWAYS, VERSION
 
 BEFORE = 1e-3

@@ -18,12 +18,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from canary.clock import SystemClock
+    from canary.core.seal_check import Copy
     from canary.kube.configs import ConfigObject
     from canary.kube.lease import KubeLease
     from canary.kube.session import Session as Cluster
-    from canary.loop import Ports
+    from canary.looking import Ports
     from canary.metrics.pods import Page
-    from canary.ports import Metrics
+    from canary.ports import Metrics, Seals
+    from canary.seal.courier import Destination
 
 __all__ = [
     "StartOptions",
@@ -140,7 +142,7 @@ def _local(settings: Settings, actor: str, clock: "SystemClock") -> "Ports":
     from canary.local.metrics import RingMetrics
     from canary.local.records import LocalRecords
     from canary.local.workloads import LocalWorkloads
-    from canary.loop import Ports
+    from canary.looking import Ports
 
     service = settings.local
     if service is None:
@@ -153,6 +155,7 @@ def _local(settings: Settings, actor: str, clock: "SystemClock") -> "Ports":
         ledger=LocalLedger(service.state),
         clock=clock,
         actor=actor,
+        seals=_seals(settings),
     )
 
 
@@ -162,20 +165,25 @@ def _kubernetes(
     from canary.kube.config_files import in_namespace
     from canary.kube.records import KubeLedger, KubeRecords, Shelf
     from canary.kube.workloads import KubeWorkloads
-    from canary.loop import Ports
+    from canary.looking import Ports
 
     session, target = _cluster(settings)
     in_namespace(config, session.namespace)
     shelf = Shelf(session, settings.target, clock.ring)
+    told = settings.seal is not None and settings.seal.events
     workloads = KubeWorkloads(
-        session, target, settings.image, clock.now, clock.ring, scraped=settings.pods, given=config
+        session,
+        target,
+        settings.image,
+        clock.now,
+        clock.ring,
+        scraped=settings.pods,
+        given=config,
+        events=told,
     )
 
-    def taken(since: str | None) -> None:
-        # What the last driver wrote a moment before it ended must be seen.
-        shelf.refresh(since)
-        workloads.refresh(since)
-
+    # What the last driver wrote a moment before it ended must be seen.
+    taken = _renewing(shelf.refresh, workloads.refresh)
     return Ports(
         records=KubeRecords(shelf),
         lease=_lease(session, settings.target, actor, clock, taken),
@@ -185,6 +193,7 @@ def _kubernetes(
         clock=clock,
         actor=actor,
         flush_s=FLUSH_S,
+        seals=_seals(settings, session),
     )
 
 
@@ -200,6 +209,53 @@ def _lease(
 
     pod = DriverPod(session, os.environ.get(POD_NAME, ""), os.environ.get(POD_UID, ""))
     return KubeLease(session, record_name(target), actor, clock, taken=taken, witnesses=(ThisMachine(), pod))
+
+
+def _renewing(*refreshes: "Callable[[str | None], None]") -> "Callable[[str | None], None]":
+    """Refreshes each, see `Mirror.refresh`."""
+
+    def renew(since: str | None) -> None:
+        for refresh in refreshes:
+            refresh(since)
+
+    return renew
+
+
+def _seals(settings: Settings, session: "Cluster | None" = None) -> "Seals | None":
+    """What seals the ledger, and the places that copies go to. `session`: for events, if there are any."""
+    asked = settings.seal
+    if asked is None:
+        return None
+    from canary.seal.copies import FileCopies
+    from canary.seal.keeper import Keeper
+
+    to: list[Destination] = [FileCopies(path) for path in asked.files]
+    if asked.webhooks:
+        from canary.seal.webhook import WebhookCopies
+
+        to += [WebhookCopies(one) for one in asked.webhooks]
+    if asked.events and session is not None:
+        from canary.kube.events import EventCopies
+
+        to.append(EventCopies(session))
+    return Keeper(asked.key_file, to)
+
+
+def event_copies(settings: Settings) -> "list[Copy]":
+    """The seals of the target among the events of its namespace.
+
+    Raises:
+        InvalidError: the target is a local service. DeniedError: this account may not list events.
+    """
+    if settings.kubernetes is None:
+        raise InvalidError(
+            f"--events is for a Deployment; {settings.target} is a local service, and has none",
+            remedy="Name a file with copies: --seals FILE.",
+        )
+    session, _ = _cluster(settings)
+    from canary.kube.events import copies
+
+    return list(copies(session, settings.target))
 
 
 def _cluster(settings: Settings) -> "tuple[Cluster, KubernetesTarget]":

@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from canary import record
 from canary.core.actions import Action, Decision
-from canary.core.ledger import GENESIS, Entry
+from canary.core.ledger import GENESIS, Entry, encode
 from canary.core.observation import Observation, World
 from canary.core.release import Release
 from canary.core.revision import Revision
@@ -122,6 +122,9 @@ class FakeLedger:
 
     def read(self, target: str) -> tuple[Entry, ...]:
         return tuple(self.entries.get(target, ()))
+
+    def lines(self, target: str) -> tuple[str, ...]:
+        return tuple(encode(entry) for entry in self.read(target))
 
 
 @dataclass
@@ -298,6 +301,10 @@ class _CutLedger:
     def read(self, target: str) -> tuple[Entry, ...]:
         self.cut.alive()
         return self.inner.read(target)
+
+    def lines(self, target: str) -> tuple[str, ...]:
+        self.cut.alive()
+        return self.inner.lines(target)
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,8 @@ from canary.core.actions import Act, Decision, Move, Remove, SetRevision
 from canary.core.observation import Arm
 from canary.core.release import Phase, Release
 from canary.core.strategy import Strategy
-from canary.loop import Ports
-from canary.ports import LedgerStore, Records, Workloads
+from canary.looking import Ports
+from canary.ports import LedgerStore, Records, Seals, Workloads
 from tests.fake_cluster import Behaviour, FakeCluster
 from tests.fake_metrics import FakeMetrics
 from tests.fakes import (
@@ -48,6 +48,7 @@ class Stage:
     rate: float = 400.0
     strategy: Strategy = STRATEGY
     replicas: int = 4
+    seals: Seals | None = None
 
     def __post_init__(self) -> None:
         self.clock = FakeClock()
@@ -73,7 +74,9 @@ class Stage:
         workloads: Workloads = cut.workloads(_Watched(self))
         ledger: LedgerStore = cut.ledger(self.ledger)
         lease = CutLease(cut, FakeLease(self.leases, "web", f"ci-{self.drivers}@runner"))
-        return Ports(records, lease, workloads, self.metrics, ledger, self.clock, "ann@laptop")
+        return Ports(
+            records, lease, workloads, self.metrics, ledger, self.clock, "ann@laptop", seals=self.seals
+        )
 
     def run(self, version: str = "v2", *, cut: PowerCut | None = None, **options: Any) -> Release:
         """Start a release, as a process of its own would, and drive it to its end."""

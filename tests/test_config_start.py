@@ -8,7 +8,7 @@ from canary.begin import StartOptions
 from canary.conduct import start
 from canary.core.release import Outcome, Release
 from canary.errors import BusyError, DeniedError, Exit, InvalidError
-from canary.loop import Ports
+from canary.looking import Ports
 from canary.wiring import exit_code
 from tests.fakes import FakeLease, PowerCut, PowerLostError
 from tests.stage import GOOD, Stage

@@ -27,6 +27,7 @@ PLANTS = {
     "pydantic": ("canary/core/release.py", "import pydantic"),
     "yaml": ("canary/record.py", "import yaml"),
     "httpx": ("canary/metrics/prometheus.py", "import httpx"),
+    "cryptography": ("canary/seal/keys.py", "import cryptography"),
     "prometheus": ("canary/metrics/scrape.py", "import prometheus_api_client"),
     "kubernetes": ("canary/wiring.py", "import kubernetes"),
     "kube": ("canary/kube/session.py", "import canary.kube.lease"),

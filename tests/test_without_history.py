@@ -10,7 +10,7 @@ from canary.core.actions import Wait
 from canary.core.assessed import Assessed
 from canary.core.observation import Observation, World
 from canary.core.release import Outcome, Phase, Release
-from canary.loop import ELSEWHERE, Memory, look
+from canary.looking import ELSEWHERE, Memory, look
 from canary.ports import Recorded
 from canary.view import bars
 from canary.view.screen import screen

@@ -14,7 +14,19 @@ import typer
 from typer.main import get_command
 
 from canary import __version__
-from canary.cli import audit, control, inspect, kubernetes, local, options, output, plan, replay, start
+from canary.cli import (
+    audit,
+    control,
+    inspect,
+    kubernetes,
+    local,
+    options,
+    output,
+    plan,
+    replay,
+    start,
+    verify,
+)
 from canary.cli.output import Output, emit
 from canary.errors import CanaryError, Exit
 
@@ -83,7 +95,15 @@ GROUPS: tuple[tuple[str, str, tuple[Command, ...]], ...] = (
         "Export the ledger, and verify that it is whole and unchanged.",
         (
             (audit.export, "export", ("canary audit export > ledger.jsonl",)),
-            (audit.verify, "verify", ("canary audit verify ledger.jsonl",)),
+            (
+                verify.verify,
+                "verify",
+                (
+                    "canary audit verify ledger.jsonl",
+                    "canary audit verify --key seal.key.pub --seals /mnt/audit/shop.seals",
+                ),
+            ),
+            (audit.keygen, "keygen", ("canary audit keygen seal.key",)),
         ),
     ),
     (

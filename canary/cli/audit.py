@@ -1,4 +1,4 @@
-"""`audit export`, `audit verify`: the ledger of every look, decision, action and request."""
+"""`audit export`, `audit keygen`: the ledger as it stands, and keys that seal it."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -9,8 +9,8 @@ from canary.cli import options
 from canary.cli.output import Output, emit, json_text, print_line, yaml_text
 from canary.cli.session import opened
 from canary.core.ledger import Entry, encode
-from canary.core.ledger import verify as verified
-from canary.errors import Exit, MissingError
+from canary.errors import MissingError
+from canary.seal.keys import Algorithm, generate
 from canary.view import words
 
 
@@ -36,50 +36,37 @@ def export(
             print_line(_line(entry))
 
 
-def verify(
-    ledger: Annotated[Path, typer.Argument(metavar="FILE", help="What `canary audit export` printed.")],
-    file: Annotated[
-        Path | None,
+def keygen(
+    path: Annotated[Path, typer.Argument(metavar="FILE", help="A new file for the key.")],
+    algorithm: Annotated[
+        Algorithm,
         typer.Option(
-            "-f", "--file", help="Check its end against this target's record, too.", show_default=False
+            "--algorithm",
+            help="ed25519: its public half checks seals and cannot make them. hmac-sha256: needs no library.",
+            show_choices=True,
         ),
-    ] = None,
+    ] = Algorithm.ED25519,
     output: options.Out = Output.TEXT,
 ) -> None:
-    """Check that a ledger is whole and unchanged.
+    """Make a key that seals the ledger, in a new file.
 
-    Every entry carries the hash of the one before it. That nothing is missing at its end can only be told
-    with -f, from the record.
+    Only its owner can read the file; none is ever written over. `ledger.seal.key_file` then names it.
 
-    Exits 0 when it is, 1 when it is not (the first bad entry is named), 2 when FILE cannot be read.
+    Exits 0, or 2 when something is there already, or it cannot be written.
     """
-    lines = _lines(ledger)
-    found = opened(options.Where(file)).record() if file is not None else None
-    head, length = (found.release.ledger_head, found.release.ledger_length) if found else ("", None)
-    fault = verified(lines, head=head, length=length) if lines else "it holds no entries"
+    key, public = generate(path, algorithm)
     document = {
-        "file": str(ledger),
-        "entries": len(lines),
-        "good": fault is None,
-        "fault": None if fault is None else str(fault),
-        "entry": getattr(fault, "number", None),
-        "exit_code": int(Exit.OK if fault is None else Exit.FOUND),
+        "file": str(path),
+        "public": str(public) if public else None,
+        "algorithm": key.algorithm,
+        "key": key.id,
     }
-    told = f"{len(lines)} entries, whole and unchanged" if fault is None else str(fault)
-    emit(document, output, f"{ledger}: {told}")
-    if fault is not None:
-        raise typer.Exit(Exit.FOUND)
-
-
-def _lines(path: Path) -> list[str]:
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as fault:
-        raise MissingError(
-            f"{path} cannot be read: {fault}", remedy="Make one with `canary audit export > FILE`."
-        ) from fault
-    # Only a line feed ends an entry: other line separators may stand inside a text.
-    return text.removesuffix("\n").split("\n") if text else []
+    told = [f"{path}: {key.algorithm} key {key.id}, which makes seals: for drivers alone"]
+    if public is not None:
+        told.append(f"{public}: its public half, which is enough for `canary audit verify --key {public}`")
+    else:
+        told.append(f"`canary audit verify --key {path}` needs this same secret; an ed25519 key would not")
+    emit(document, output, "\n".join(told))
 
 
 def _document(entry: Entry) -> dict[str, Any]:

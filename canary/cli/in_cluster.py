@@ -84,7 +84,25 @@ def _drive(session: Session, version: str, options: StartOptions, asked: Asked) 
         actor=f"{session.ports.actor} (in-cluster)",
         arguments=_arguments(options, asked),
         objects=session.config,
+        seal=_seal(settings),
     )
+
+
+def _seal(settings: Settings) -> tuple[str, str] | None:
+    """The Secret with the key that seals the ledger, and where it is mounted.
+
+    Raises:
+        InvalidError: the ledger is to be sealed, and the Job would have no key.
+    """
+    if settings.seal is None:
+        return None
+    if settings.controller.seal_secret is None:
+        raise InvalidError(
+            f"{settings.path}: the ledger is sealed with {settings.seal.key_file}, which a Job does not have",
+            remedy="Make a Secret with it, `kubectl create secret generic NAME --from-file=seal.key`, set "
+            "`controller.seal_secret: NAME`, and `ledger.seal.key_file: /etc/canary-seal/seal.key`.",
+        )
+    return settings.controller.seal_secret, str(settings.seal.key_file.parent)
 
 
 def _text(settings: Settings) -> str:

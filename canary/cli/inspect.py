@@ -98,10 +98,10 @@ def history(
 
 def _looked(session: Session) -> tuple[Snapshot, dict[str, Any] | None]:
     """The release as a follower sees it in one look; no evidence where only the driver has any."""
-    from canary import loop
+    from canary import looking
     from canary.core.journal import evidence_body
 
-    seen = loop.look(session.ports, session.target, loop.Memory(taken_over=True, read=True))
+    seen = looking.look(session.ports, session.target, looking.Memory(taken_over=True, read=True))
     snap = take(seen.recorded.release, seen.seen, seen.assessed, seen.decision)
     if seen.assessed.elsewhere:
         return snap, None

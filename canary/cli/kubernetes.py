@@ -1,5 +1,6 @@
 """`rbac`, `cleanup`: what a cluster needs before, and how to leave it."""
 
+from enum import StrEnum
 from typing import Annotated
 
 import typer
@@ -9,12 +10,26 @@ from canary.cli.output import Output, emit
 from canary.config.settings import KubernetesTarget, Settings
 from canary.errors import BusyError, InvalidError
 from canary.kube.configs import Kind
-from canary.kube.rbac import Account, explained, role
+from canary.kube.rbac import Account, explained, for_events, role
 
 For = Annotated[Account, typer.Option("--for", help="Whose Role.", show_choices=True)]
+
+
+class Extra(StrEnum):
+    """What a Role is printed with only when it is asked for."""
+
+    CONFIG_MAP = "configmap"
+    SECRET = "secret"  # noqa: S105 - a word
+    EVENTS = "events"
+
+
 With = Annotated[
-    list[Kind] | None,
-    typer.Option("--with", help="To release such configuration, too (`start --config`).", show_choices=True),
+    list[Extra] | None,
+    typer.Option(
+        "--with",
+        help="To release such configuration (`start --config`), or copy seals to events, too.",
+        show_choices=True,
+    ),
 ]
 
 
@@ -34,8 +49,9 @@ def rbac(
     settings, target = _target(where)
     namespace = target.namespace or _namespace(target.context)
     name = settings.target
-    kinds = set(with_ or ())
-    emit(role(for_, name, namespace, kinds), output, explained(for_, name, namespace, kinds))
+    kinds = {Kind(one) for one in with_ or () if one is not Extra.EVENTS}
+    also = for_events(for_) if Extra.EVENTS in (with_ or ()) else ()
+    emit(role(for_, name, namespace, kinds, also), output, explained(for_, name, namespace, kinds, also))
 
 
 def cleanup(

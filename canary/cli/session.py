@@ -17,7 +17,7 @@ from canary.ports import Recorded, Reporter
 
 if TYPE_CHECKING:
     from canary.kube.configs import ConfigObject
-    from canary.loop import Ports
+    from canary.looking import Ports
 
 
 class View(Reporter, Protocol):

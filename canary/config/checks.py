@@ -1,7 +1,9 @@
 """What must go together in `canary.yaml`, beyond the shape of each key."""
 
+import posixpath
 from collections.abc import Callable, Iterator
 from itertools import pairwise
+from pathlib import PurePosixPath
 
 from canary.config.document import Place
 from canary.config.schema import File, Metric, Pods
@@ -180,6 +182,50 @@ _KEYS = {
 }
 
 
+def _seal(file: File) -> Found:
+    seal = file.ledger.seal
+    for number, one in enumerate(seal.to if seal is not None else ()):
+        place: Place = ("ledger", "seal", "to", number)
+        given = [key for key in ("file", "webhook", "events") if getattr(one, key) is not None]
+        if len(given) != 1:
+            found = " and ".join(f"`{key}`" for key in given) or "none of them"
+            yield place, f"found {found}, wanted one of `file`, `webhook`, `events`"
+        elif one.events and file.target.local is not None:
+            yield (*place, "events"), "is for Kubernetes: a local service has none; copy to a file or webhook"
+        elif one.file is not None and file.local is not None and _inside(one.file, file.local.state):
+            yield (
+                (*place, "file"),
+                f"found {one.file}, which lies in `local.state` beside the ledger: whoever can write the one "
+                "anew can write the other; wanted another place, such as a share where one may only append",
+            )
+
+
+def _inside(path: str, folder: str) -> bool:
+    """Whether a path is in a folder, both seen from the same place."""
+    one, other = (PurePosixPath(posixpath.normpath(each)) for each in (path, folder))
+    return one.is_relative_to(other) and other != PurePosixPath(".")
+
+
+def _seal_secret(file: File) -> Found:
+    controller, seal = file.controller, file.ledger.seal
+    if controller is None or controller.seal_secret is None:
+        return
+    if seal is None:
+        yield (
+            ("controller", "seal_secret"),
+            "is of no use without `ledger.seal.key_file`, which names the file in it",
+        )
+        return
+    folder = PurePosixPath(seal.key_file).parent
+    taken = any(folder.is_relative_to(one) for one in ("/etc/canary", "/tmp", "/usr", "/opt/canary"))  # noqa: S108
+    if not folder.is_absolute() or len(folder.parts) < 3 or taken:
+        yield (
+            ("ledger", "seal", "key_file"),
+            f"found {seal.key_file}, wanted a file in a folder of its own, such as "
+            "/etc/canary-seal/seal.key: the Secret `controller.seal_secret` is mounted at that folder",
+        )
+
+
 def _ordered(place: Place, least: float, most: float) -> Found:
     if least > most:
         where = ".".join(map(str, place))
@@ -205,5 +251,7 @@ CHECKS: tuple[Check, ...] = (
     (("analysis.interval", "analysis.source", "local.scrape"), _interval),
     (("analysis.warm_up",), _warm_up),
     (("analysis.metrics",), _metrics),
+    (("ledger", "target", "local.state"), _seal),
+    (("ledger", "controller"), _seal_secret),
 )
 """Each check with the keys it reads: it is left out while one of them is faulty by itself."""

@@ -205,7 +205,7 @@ def _wanted(detail: ErrorDetails) -> str:
 
 
 def _one_of(expected: str, found: object) -> str:
-    words = expected.replace(" or ", ", ").replace("'", "").split(", ")
+    words = expected.replace(" or ", ", ").replace("'", "").replace("True", "true").split(", ")
     close = difflib.get_close_matches(str(found), words, n=1)
     return f"wanted one of {', '.join(words)}" + (f"; did you mean {close[0]}?" if close else "")
 

@@ -17,6 +17,8 @@ from canary.config.settings import (
     PodsSource,
     PrometheusSource,
     Runtime,
+    SealSettings,
+    SealWebhook,
     Settings,
 )
 from canary.core.strategy import (
@@ -61,6 +63,7 @@ def resolve(path: Path, file: schema.File) -> Settings:
         prometheus=_prometheus(source.prometheus, folder) if source and source.prometheus else None,
         pods=_pods(file),
         controller=ControllerSettings(**dict(file.controller)) if file.controller else ControllerSettings(),
+        seal=_seal(file.ledger.seal, folder) if file.ledger.seal else None,
         capacity_asked=file.capacity is not None,
     )
     return replace(settings, digest=digest(settings))
@@ -116,6 +119,24 @@ def _prometheus(source: schema.Prometheus, folder: Path) -> PrometheusSource:
         timeout_s=source.timeout,
         selector=dict(source.selector),
         pod_label=source.pod_label,
+    )
+
+
+def _seal(seal: schema.Seal, folder: Path) -> SealSettings:
+    posted = [one.webhook for one in seal.to if one.webhook is not None]
+    return SealSettings(
+        key_file=_path(folder, seal.key_file),
+        files=tuple(_path(folder, one.file) for one in seal.to if one.file is not None),
+        webhooks=tuple(
+            SealWebhook(
+                one.url,
+                _path(folder, one.token_file) if one.token_file else None,
+                _path(folder, one.ca_file) if one.ca_file else None,
+                one.timeout,
+            )
+            for one in posted
+        ),
+        events=any(one.events for one in seal.to),
     )
 
 

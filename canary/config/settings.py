@@ -99,11 +99,37 @@ class KubernetesTarget:
 
 @dataclass(frozen=True)
 class ControllerSettings:
-    """The driver as a Job. `image`: None for that of this version."""
+    """The driver as a Job. `image`: None for that of this version. `seal_secret`: see `SealSettings`."""
 
     image: str | None = None
     service_account: str = "canary"
     pull_policy: str = "IfNotPresent"
+    seal_secret: str | None = None
+
+
+@dataclass(frozen=True)
+class SealWebhook:
+    """A server that copies of seals are posted to. `timeout_s`: for its answer."""
+
+    url: str
+    token_file: Path | None = None
+    ca_file: Path | None = None
+    timeout_s: float = 3.0
+
+
+@dataclass(frozen=True)
+class SealSettings:
+    """How the ledger is sealed.
+
+    Attributes:
+        key_file: of the key. In a Job the Secret `controller.seal_secret` is mounted at its folder.
+        files, webhooks: where copies go. events: as Events in the target's namespace, too.
+    """
+
+    key_file: Path
+    files: tuple[Path, ...] = ()
+    webhooks: tuple[SealWebhook, ...] = ()
+    events: bool = False
 
 
 @dataclass(frozen=True)
@@ -115,6 +141,7 @@ class Settings:
         target: the target's name (of the local service or of the Deployment).
         prometheus: None: the local runtime's own ring, or `pods`.
         pods: their own pages are scraped; None: a Prometheus is read, or the target is a local service.
+        seal: None: the ledger is not sealed.
         capacity_asked: the file says how capacity is arranged; else it follows from the target.
     """
 
@@ -129,6 +156,7 @@ class Settings:
     prometheus: PrometheusSource | None = None
     pods: PodsSource | None = None
     controller: ControllerSettings = field(default_factory=ControllerSettings)
+    seal: SealSettings | None = None
     capacity_asked: bool = False
 
     @property
@@ -137,3 +165,17 @@ class Settings:
         if self.local is not None:
             return f"Start it with `canary local up -f {self.path}`."
         return "Look with `kubectl get deployments -A`; name another namespace with -n."
+
+
+def sealing(settings: Settings) -> tuple[str, ...]:
+    """What the file leaves to be wished of the ledger, in words; empty: it is sealed, and copies go out.
+
+    The ledger itself is always on. Whether the key is there only the process that drives can tell.
+    """
+    if settings.seal is None:
+        return (
+            "the ledger is not sealed: make a key with `canary audit keygen`, set `ledger.seal.key_file`",
+        )
+    if not (settings.seal.files or settings.seal.webhooks or settings.seal.events):
+        return ("no copy of the seals goes anywhere else: set `ledger.seal.to`",)
+    return ()

@@ -5,11 +5,13 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from analysis.words import Evidence
+from canary.core import seals
 from canary.core.actions import Act, Move, Remove, Scale, SetRevision
 from canary.core.assessed import Assessed, Look
 from canary.core.ledger import Entry, chain
 from canary.core.observation import Arm, Observation, World
 from canary.core.release import Phase, Release
+from canary.core.seals import Carried, SealKey
 
 
 @dataclass(frozen=True)
@@ -20,11 +22,13 @@ class Journal:
         last: the last entry that is written; None when there is none.
         pending: entries to write, in order.
         looked: number of the last look of this release that stands in the chain or waits.
+        seal: the last entry that is a seal, in the chain or waiting; None: there is none.
     """
 
     last: Entry | None
     pending: tuple[Entry, ...] = ()
     looked: int = 0
+    seal: Entry | None = None
 
     @property
     def head(self) -> str:
@@ -92,6 +96,20 @@ class Journal:
         told = [_action(action) for action in act.actions]
         return self._with("action", at, actor, {"release": release.id, "actions": told, "reason": act.reason})
 
+    def with_copy(self, release: Release, carried: Carried, at: float, actor: str) -> "Journal":
+        """What became of copies of seals: that they do not get to where they should, or do again."""
+        return self._with("copy", at, actor, {"release": release.id, **asdict(carried)})
+
+    def with_seal(self, key: SealKey, release: Release, at: float, actor: str) -> "Journal":
+        """What waits, and with it all before, under a seal; nothing waits: as it is."""
+        if not self.pending or self.pending[-1].kind == seals.SEAL:
+            return self
+        made = seals.sealed(
+            key, self.pending[-1], target=release.target, release=release.id, at=at, actor=actor
+        )
+        book = self._with(seals.SEAL, at, actor, seals.body(made))
+        return replace(book, seal=book.pending[-1])
+
     def _with(self, kind: str, at: float, actor: str, body: Mapping[str, Any]) -> "Journal":
         previous = self.pending[-1] if self.pending else self.last
         return replace(self, pending=(*self.pending, chain(previous, at, kind, actor, body)))
@@ -106,7 +124,8 @@ def opened(entries: Sequence[Entry], release: Release) -> Journal:
         and entry.body.get("release") == release.id
         and entry.body.get("window", 0) == release.window
     ]
-    return Journal(entries[-1] if entries else None, looked=max(looks, default=0))
+    seal = next((entry for entry in reversed(entries) if entry.kind == seals.SEAL), None)
+    return Journal(entries[-1] if entries else None, looked=max(looks, default=0), seal=seal)
 
 
 def _state(release: Release) -> str:

@@ -23,7 +23,7 @@ class Entry:
 
     Attributes:
         number: 1, 2, 3 ... without gaps. at: unix seconds.
-        kind: start | look | decision | action | request | end.
+        kind: start | look | decision | action | request | end | seal | copy.
         actor: who did it: `user@host` of a person, or of the driver. body: JSON values.
         previous: hash of the entry before, GENESIS for the first. hash: over all the above.
     """
@@ -46,14 +46,18 @@ class Wrong(StrEnum):
     REORDERED = "reordered"
     INSERTED = "inserted"
     TRUNCATED = "truncated"
+    UNSEALED = "not sealed"
+    MISSEALED = "wrongly sealed"
+    FOREIGN = "sealed with another key"
 
 
 @dataclass(frozen=True)
 class Fault:
-    """The first bad place of a ledger.
+    """A bad place of a ledger.
 
     Attributes:
-        number: where, counted from 1: of the entry, which is also its line in a file.
+        number: where, counted from 1: of the entry, which is also its line in a file. 0: in a copy of a seal
+            that does not tell its entry.
         wrong: for machines. detail: in words, for people.
     """
 
@@ -63,6 +67,8 @@ class Fault:
 
     def __str__(self) -> str:
         """One line: where, what, and what was found."""
+        if not self.number:
+            return f"a copy is {self.wrong}: {self.detail}"
         return f"entry {self.number} is {self.wrong}: {self.detail}"
 
 

@@ -22,6 +22,7 @@ CONTAINER = "canary"
 POD_NAME = "CANARY_DRIVER_POD"
 POD_UID = "CANARY_DRIVER_POD_UID"
 """Variables that tell the driver which pod it is in."""
+USER = 65532
 KEPT_S = 24 * 3600
 RETRIES = 6
 SETTLED = (1, 2, 3, 4, 5, 6, 7, 9)
@@ -39,6 +40,7 @@ class Drive:
         config: text of the configuration file. arguments: further ones of the command.
         image, pull_policy, account: of the pods. lasts_s: longest time of the release, seconds.
         actor: who started it. objects: configuration of the version, `configmap/NAME-HASH`, which is there.
+        seal: name of the Secret with the key that seals the ledger, and the folder it is mounted at.
     """
 
     target: str
@@ -52,6 +54,7 @@ class Drive:
     actor: str
     arguments: tuple[str, ...] = ()
     objects: tuple[str, ...] = ()
+    seal: tuple[str, str] | None = None
 
     @property
     def name(self) -> str:
@@ -103,21 +106,33 @@ def _failure_rules() -> list[Json]:
 
 def _pod(drive: Drive, namespace: str) -> Json:
     field = {"fieldPath": f"metadata.annotations['{CONFIG}']"}
+    context: Json = {
+        "runAsNonRoot": True,
+        "runAsUser": USER,
+        "runAsGroup": USER,
+        "seccompProfile": {"type": "RuntimeDefault"},
+    }
+    # The files of a Secret belong to root: it is their group that lets this user read them, and nobody else.
+    grouped = {"fsGroup": USER} if drive.seal else {}
     return {
         "restartPolicy": "Never",
         "serviceAccountName": drive.account,
-        "securityContext": {
-            "runAsNonRoot": True,
-            "runAsUser": 65532,
-            "runAsGroup": 65532,
-            "seccompProfile": {"type": "RuntimeDefault"},
-        },
+        "securityContext": {**context, **grouped},
         "containers": [_container(drive, namespace)],
         "volumes": [
             {"name": "config", "downwardAPI": {"items": [{"path": FILE, "fieldRef": field}]}},
             {"name": "tmp", "emptyDir": {"sizeLimit": "64Mi"}},
+            *_sealing(drive),
         ],
     }
+
+
+def _sealing(drive: Drive) -> list[Json]:
+    if drive.seal is None:
+        return []
+    # Optional: a driver that does not find its key says so and ends, a pod that waits for a Secret hangs.
+    secret = {"secretName": drive.seal[0], "defaultMode": 0o440, "optional": True}
+    return [{"name": "seal", "secret": secret}]
 
 
 def _container(drive: Drive, namespace: str) -> Json:
@@ -149,6 +164,7 @@ def _container(drive: Drive, namespace: str) -> Json:
         "volumeMounts": [
             {"name": "config", "mountPath": FOLDER, "readOnly": True},
             {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108 - a folder of the pod's own
+            *([{"name": "seal", "mountPath": drive.seal[1], "readOnly": True}] if drive.seal else []),
         ],
     }
 

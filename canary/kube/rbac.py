@@ -101,8 +101,23 @@ def _for_config(account: Account, target: str, config: Collection[Kind]) -> tupl
     return tuple(one for one in found if (one.resource, one.verbs, one.names) not in have)
 
 
-def role(account: Account, target: str, namespace: str, config: Collection[Kind] = ()) -> Json:
-    """The Role as a document to apply."""
+def for_events(account: Account) -> tuple[Rule, ...]:
+    """What an account needs besides, where seals of the ledger are copied to events."""
+    if account is Account.DRIVER:
+        return (Rule("", "events", ("create",), "tell the seals of the ledger as events"),)
+    if account is Account.VIEWER:
+        return (Rule("", "events", ("list",), "compare the ledger with its seals among the events"),)
+    return ()
+
+
+def role(
+    account: Account,
+    target: str,
+    namespace: str,
+    config: Collection[Kind] = (),
+    also: Sequence[Rule] = (),
+) -> Json:
+    """The Role as a document to apply. `also`: rules besides."""
     return {
         "apiVersion": "rbac.authorization.k8s.io/v1",
         "kind": "Role",
@@ -111,11 +126,17 @@ def role(account: Account, target: str, namespace: str, config: Collection[Kind]
             "namespace": namespace,
             "labels": labels(target),
         },
-        "rules": [rule.document() for rule in rules(account, target, config)],
+        "rules": [rule.document() for rule in (*rules(account, target, config), *also)],
     }
 
 
-def explained(account: Account, target: str, namespace: str, config: Collection[Kind] = ()) -> str:
+def explained(
+    account: Account,
+    target: str,
+    namespace: str,
+    config: Collection[Kind] = (),
+    also: Sequence[Rule] = (),
+) -> str:
     """The Role as YAML, with what each rule is for; to be piped into `kubectl apply -f -`."""
     name = f"{record_name(target)}-{account}"
     head = [
@@ -131,7 +152,8 @@ def explained(account: Account, target: str, namespace: str, config: Collection[
         *(f'    {key}: "{value}"' for key, value in labels(target).items()),
         "rules:",
     ]
-    return "\n".join([*head, *(line for rule in rules(account, target, config) for line in _lines(rule))])
+    every = (*rules(account, target, config), *also)
+    return "\n".join([*head, *(line for rule in every for line in _lines(rule))])
 
 
 def _lines(rule: Rule) -> Sequence[str]:

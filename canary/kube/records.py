@@ -103,6 +103,15 @@ class Shelf:
         paths = [self._session.path(*CONFIG_MAPS, f"{self.name}-ledger-{end}") for end in ends]
         return "".join(self._session.get(path)["data"]["ledger"] for path in paths)
 
+    def kept(self) -> str:
+        """What is there of the entries that were put away, whoever has been at them."""
+        found, parts = self.document(), []
+        for end in _chunks(found) if found else ():
+            with suppress(MissingError):
+                one = self._session.get(self._session.path(*CONFIG_MAPS, f"{self.name}-ledger-{end}"))
+                parts.append(str((one.get("data") or {}).get("ledger", "")))
+        return "".join(part if part.endswith("\n") or not part else f"{part}\n" for part in parts)
+
     def refresh(self, since: str | None = None) -> None:
         """Read anew at the next look, see `Mirror.refresh`."""
         self._mirror.refresh(since)
@@ -249,6 +258,12 @@ class KubeLedger:
         """All entries, oldest first, those that wait to be written too."""
         end = self._end()
         return (*_entries(self._shelf.chunks(), self._shelf.name), *end)
+
+    def lines(self, target: str) -> tuple[str, ...]:
+        """What stands in the ConfigMaps, line by line, whatever it is; one that is gone or empty has none."""
+        found = self._shelf.document()
+        end = str(((found or {}).get("data") or {}).get("ledger", ""))
+        return tuple(line for line in (self._shelf.kept() + end).split("\n") if line)
 
     def _end(self) -> tuple[Entry, ...]:
         """The entries beside the record, and those that wait and still follow them."""

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from canary.errors import CanaryError, DeniedError
-from canary.kube.configs import Kind
 from canary.kube.rbac import Rule
 from canary.kube.session import Session
 
@@ -13,14 +12,14 @@ REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectrulesreviews"
 ACCESS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
 
 
-def check(session: Session, wanted: Sequence[Rule], config: Collection[Kind] = ()) -> None:
+def check(session: Session, wanted: Sequence[Rule], extras: Collection[str] = ()) -> None:
     """Ask the API server what this account may do in the namespace; one request.
 
     A server whose authorizer cannot list rights (a webhook's, as in some clouds) is asked for each one that
     it did not list.
 
     Args:
-        wanted: rules of a driver's Role. config: the kinds of configuration that it was printed for.
+        wanted: rules of a driver's Role. extras: what it is printed with, `canary rbac --with`.
 
     Raises:
         DeniedError: rights are missing; each is named.
@@ -37,11 +36,11 @@ def check(session: Session, wanted: Sequence[Rule], config: Collection[Kind] = (
         return
     granted = status.get("resourceRules") or []
     refused = _refused if status.get("incomplete") else _not_listed
-    kinds = "".join(f" --with {kind.value}" for kind in sorted(config))
+    printed = "".join(f" --with {one}" for one in sorted(extras))
     if missing := tuple(right.told for right in unlisted(wanted, granted) if refused(session, right)):
         raise DeniedError(
             f"this account lacks rights in namespace {session.namespace}: {'; '.join(missing)}",
-            remedy=f"Somebody who may grant them: `canary rbac --for driver{kinds} | kubectl apply -f -`, "
+            remedy=f"Somebody who may grant them: `canary rbac --for driver{printed} | kubectl apply -f -`, "
             "and a RoleBinding for this account.",
         )
 

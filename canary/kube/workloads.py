@@ -14,7 +14,7 @@ from canary.kube import pages as pages_of
 from canary.kube.config_store import ConfigStore
 from canary.kube.configs import ConfigObject, Named
 from canary.kube.pods import alive, pod_of
-from canary.kube.rbac import Account, rules
+from canary.kube.rbac import Account, for_events, rules
 from canary.kube.session import Json, Session, quantity
 from canary.kube.sight import DEPLOYMENTS, Seen, Sight
 from canary.metrics.pods import Page
@@ -34,7 +34,7 @@ class KubeWorkloads:
         now: unix seconds.
         changed: called, from another thread, when something is new.
         scraped: how the pods' own metrics pages are found, when they are what is read; else None.
-        given: configuration that this process can make.
+        given: configuration that this process can make. events: seals are told as Events.
     """
 
     def __init__(  # noqa: PLR0913 - what a target's configuration brings, each named
@@ -47,8 +47,10 @@ class KubeWorkloads:
         *,
         scraped: PodsSource | None = None,
         given: Sequence[ConfigObject] = (),
+        events: bool = False,
     ) -> None:
         self._session = session
+        self._events = events
         self._scraped = scraped
         self._target = target
         self._image = image
@@ -145,7 +147,10 @@ class KubeWorkloads:
             template = seen.target["spec"]["template"]
             pages_of.check(template, self._target.container, self._scraped)
         kinds = {configs.named(one).kind for one in config}
-        rights.check(self._session, rules(Account.DRIVER, self._target.deployment, kinds), kinds)
+        wanted = rules(Account.DRIVER, self._target.deployment, kinds)
+        also = for_events(Account.DRIVER) if self._events else ()
+        extras = {*(kind.value for kind in kinds), *(["events"] if self._events else [])}
+        rights.check(self._session, (*wanted, *also), extras)
         self._configs.provide(config)
 
     def tidy(self, release: Release, left: Callable[[], float]) -> tuple[str, ...]:

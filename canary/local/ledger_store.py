@@ -55,6 +55,10 @@ class LocalLedger:
         path = self._path(target)
         return tuple(_entry(path, number, line) for number, line in enumerate(read_lines(path), 1))
 
+    def lines(self, target: str) -> tuple[str, ...]:
+        """What stands in the file, line by line, whatever it is. A torn last line is left out."""
+        return tuple(line.decode(errors="replace") for line in read_lines(self._path(target)))
+
     def _path(self, target: str) -> Path:
         return self._folder / f"{quote(target, safe='')}.jsonl"
 

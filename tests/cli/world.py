@@ -11,7 +11,7 @@ from canary.cli import app
 from canary.config.settings import LocalService, Runtime, Settings
 from canary.core.strategy import Strategy
 from canary.errors import MissingError
-from canary.loop import Ports
+from canary.looking import Ports
 from tests.fake_cluster import Behaviour, FakeCluster
 from tests.fake_metrics import FakeMetrics
 from tests.fakes import FakeClock, FakeLease, FakeLedger, FakeRecords, Leases

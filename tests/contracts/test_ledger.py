@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from canary.core.ledger import GENESIS, Entry, entry_hash
+from canary.core.ledger import GENESIS, Entry, decode, entry_hash
 from canary.errors import ConflictError
 from canary.local.ledger_store import LocalLedger
 from canary.ports import LedgerStore
@@ -46,6 +46,15 @@ def test_entries_are_read_as_they_were_appended(ledger: LedgerStore) -> None:
     ledger.flush("web")
 
     assert ledger.read("web") == tuple(chain)
+
+
+def test_what_is_kept_can_be_seen_line_by_line(ledger: LedgerStore) -> None:
+    chain = a_chain(5)
+    assert ledger.lines("web") == ()
+    ledger.append("web", chain)
+    ledger.flush("web")
+
+    assert [decode(line) for line in ledger.lines("web")] == chain
 
 
 def test_what_was_read_still_has_its_hashes(ledger: LedgerStore) -> None:

@@ -21,7 +21,7 @@ from canary.__main__ import main
 from canary.core.actions import Action, Remove, Scale, SetRevision
 from canary.core.ledger import Entry
 from canary.core.release import Phase, Release
-from canary.loop import Ports
+from canary.looking import Ports
 
 T = TypeVar("T")
 _connect = wiring.connect

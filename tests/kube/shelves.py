@@ -36,6 +36,9 @@ class Shelves:
     def read(self, target: str) -> tuple[Entry, ...]:
         return KubeLedger(self.shelf(target)).read(target)
 
+    def lines(self, target: str) -> tuple[str, ...]:
+        return KubeLedger(self.shelf(target)).lines(target)
+
     def close(self) -> None:
         for shelf in self._shelves.values():
             shelf.close()

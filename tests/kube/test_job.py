@@ -70,6 +70,20 @@ def test_the_driver_is_told_which_pod_it_is_in() -> None:
     assert told == {"CANARY_DRIVER_POD": "metadata.name", "CANARY_DRIVER_POD_UID": "metadata.uid"}
 
 
+def test_the_key_comes_from_a_secret_that_only_the_pods_own_group_can_read() -> None:
+    plain = document(a_drive(), "prod")["spec"]["template"]["spec"]
+    assert "fsGroup" not in plain["securityContext"]
+    assert "secret" not in json.dumps(plain)
+    pod = document(a_drive(seal=("web-seal", "/etc/canary-seal")), "prod")["spec"]["template"]["spec"]
+    assert pod["securityContext"]["fsGroup"] == pod["securityContext"]["runAsGroup"] == 65532
+    assert pod["volumes"][-1] == {
+        "name": "seal",
+        "secret": {"secretName": "web-seal", "defaultMode": 0o440, "optional": True},
+    }
+    mounts = pod["containers"][0]["volumeMounts"]
+    assert mounts[-1] == {"name": "seal", "mountPath": "/etc/canary-seal", "readOnly": True}
+
+
 def test_how_a_job_and_its_driver_ended_is_read_from_their_status() -> None:
     assert finished({"status": {"conditions": [{"type": "SuccessCriteriaMet", "status": "True"}]}}) is None
     failed = {"type": "Failed", "status": "True", "message": "Container canary failed with exit code 3"}
