@@ -14,6 +14,8 @@ from canary.core.observation import Observation, World
 from canary.core.release import Release
 from canary.core.revision import Revision
 from canary.core.samples import MetricsQuery, Scrapes
+from canary.preflight.facts import Host, Pods, Proof
+from canary.preflight.finding import Unseen
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,7 @@ __all__ = [
     "Records",
     "Reporter",
     "Scrapes",
+    "Surroundings",
     "Term",
     "Workloads",
 ]
@@ -194,6 +197,22 @@ class LedgerStore(Protocol):
 
     def read(self, target: str) -> tuple[Entry, ...]:
         """All entries, oldest first. A torn last line is left out."""
+
+
+class Surroundings(Protocol):
+    """What surrounds a target, looked at before a release. Changes nothing.
+
+    What is refused or not there is an answer (`Unseen`), not an error.
+    """
+
+    def place(self) -> Pods | Host:
+        """Where the target runs, and what holds there."""
+
+    def proofs(self) -> tuple[Proof | Unseen, ...]:
+        """Backups and restore drills that the runtime itself knows of."""
+
+    def kept(self) -> int | None:
+        """How many old revisions the target keeps; None: as many as the runtime wants."""
 
 
 class Clock(Protocol):

@@ -1,5 +1,6 @@
 """`rbac`, `cleanup`: what a cluster needs before, and how to leave it."""
 
+from enum import StrEnum
 from typing import Annotated
 
 import typer
@@ -12,9 +13,23 @@ from canary.kube.configs import Kind
 from canary.kube.rbac import Account, explained, role
 
 For = Annotated[Account, typer.Option("--for", help="Whose Role.", show_choices=True)]
+
+
+class Extra(StrEnum):
+    """What an account may do besides: configuration to release (`start --config`), the checks before."""
+
+    CONFIGMAP = "configmap"
+    SECRET = "secret"  # noqa: S105 - the kind of an object
+    PREFLIGHT = "preflight"
+
+
 With = Annotated[
-    list[Kind] | None,
-    typer.Option("--with", help="To release such configuration, too (`start --config`).", show_choices=True),
+    list[Extra] | None,
+    typer.Option(
+        "--with",
+        help="To release such configuration, too (`start --config`), or to check the points (`--strict`).",
+        show_choices=True,
+    ),
 ]
 
 
@@ -34,8 +49,14 @@ def rbac(
     settings, target = _target(where)
     namespace = target.namespace or _namespace(target.context)
     name = settings.target
-    kinds = set(with_ or ())
-    emit(role(for_, name, namespace, kinds), output, explained(for_, name, namespace, kinds))
+    given = set(with_ or ())
+    kinds = {Kind(one.value) for one in given if one is not Extra.PREFLIGHT}
+    checks = Extra.PREFLIGHT in given
+    emit(
+        role(for_, name, namespace, kinds, preflight=checks),
+        output,
+        explained(for_, name, namespace, kinds, preflight=checks),
+    )
 
 
 def cleanup(

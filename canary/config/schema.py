@@ -4,6 +4,7 @@ from typing import Literal
 
 from pydantic import ConfigDict, Field
 
+from canary.config.schema_preflight import Preflight
 from canary.config.shapes import (
     Address,
     Command,
@@ -268,4 +269,7 @@ class File(Section):
     )
     controller: Controller | None = Field(
         None, description="The driver as a Job in the cluster (Kubernetes)."
+    )
+    preflight: Preflight = Field(
+        Preflight.model_validate({}), description="What `canary preflight` checks before a release."
     )

@@ -6,6 +6,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from canary.core.strategy import Strategy
+from canary.preflight.facts import Asked
 
 PROBE_READY_S = 1.0
 """How often the local runtime asks a ready replica for its health, seconds."""
@@ -107,6 +108,35 @@ class ControllerSettings:
 
 
 @dataclass(frozen=True)
+class HttpSource:
+    """A server that is asked over HTTP. `timeout_s`: for one answer. Secrets come from files only."""
+
+    url: str
+    token_file: Path | None = None
+    ca_file: Path | None = None
+    timeout_s: float = 10.0
+
+
+@dataclass(frozen=True)
+class PreflightSettings:
+    """What is checked before a release.
+
+    Attributes:
+        strict: a release depends on it. evidence: folder of documents about backups and drills.
+        prometheus: whose alert rules are looked at; None: the one that is analysed, if any.
+        alertmanager: whose routes are looked at; None: the one that Prometheus names.
+        unit: file of the systemd unit that keeps a local service.
+    """
+
+    strict: bool = False
+    evidence: Path | None = None
+    asked: Asked = field(default_factory=Asked)
+    prometheus: HttpSource | None = None
+    alertmanager: HttpSource | None = None
+    unit: Path | None = None
+
+
+@dataclass(frozen=True)
 class Settings:
     """A configuration file, resolved.
 
@@ -129,6 +159,7 @@ class Settings:
     prometheus: PrometheusSource | None = None
     pods: PodsSource | None = None
     controller: ControllerSettings = field(default_factory=ControllerSettings)
+    preflight: PreflightSettings = field(default_factory=PreflightSettings)
     capacity_asked: bool = False
 
     @property
