@@ -28,10 +28,6 @@ FLAWS: dict[str, tuple[str, Json]] = {
     "pod as SELinux type": ("securityContext.seLinuxOptions.type", pod(seLinuxOptions={"type": "spc_t"})),
     "pod as SELinux user": ("securityContext.seLinuxOptions.user", pod(seLinuxOptions={"user": "sys"})),
     "pod as SELinux role": ("securityContext.seLinuxOptions.role", pod(seLinuxOptions={"role": "sys"})),
-    "privileged": (
-        "containers[0].securityContext.privileged",
-        container(securityContext={"privileged": True}),
-    ),
     "escalation": (
         "containers[0].securityContext.allowPrivilegeEscalation",
         container(securityContext={"allowPrivilegeEscalation": None}),

@@ -52,6 +52,14 @@ def test_a_windows_host_process_is_a_breach(place: str) -> None:
     ]
 
 
+def test_a_privileged_container_may_gain_more_rights_too_and_both_are_told() -> None:
+    document = container(securityContext={"privileged": True, "allowPrivilegeEscalation": True})
+    fields = ("privileged", "allowPrivilegeEscalation")
+    assert [one.place for one in breaches(document)] == [
+        f"containers[0].securityContext.{one}" for one in fields
+    ]
+
+
 def test_another_proc_mount_is_a_breach() -> None:
     document = container(securityContext={"procMount": "Unmasked"})
     assert [one.place for one in breaches(document)] == ["containers[0].securityContext.procMount"]
