@@ -1,5 +1,6 @@
 """Alert rules that a Prometheus has loaded, and whom its Alertmanager tells. Asked over HTTP, once each."""
 
+import re
 import ssl
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -7,11 +8,13 @@ from typing import Any, Protocol
 
 import httpx
 
-from canary.preflight.facts import Alert, Alerts, Receiver
+from canary.preflight.facts import Alert, Alerts, Matcher, Receiver, Route
 from canary.preflight.finding import Unseen
 
 SENT_TO = "/api/v2/alerts"
 """What Prometheus adds to the address of an Alertmanager."""
+_MATCHER = re.compile(r"""("[^"]*"|[\w.:-]+)\s*(=~|!~|!=|=)\s*("(?:[^"\\]|\\.)*"|[^,\s]*)""")
+"""A label, what is asked of it, and the value, in quotes or bare; several in one text have commas between."""
 Parse = Callable[[str], Any]
 """Text of YAML -> its values. Raises ValueError."""
 
@@ -41,7 +44,7 @@ class _NoAnswerError(Exception):
 
 
 def look(prometheus: Server, alertmanager: Server | None, parse: Parse) -> Alerts | Unseen:
-    """All alerting rules, the active Alertmanagers, and the receivers that their routes lead to.
+    """All alerting rules, the active Alertmanagers, and the routes of one of them.
 
     Args:
         alertmanager: None: the first that Prometheus names, at the address by which that knows it.
@@ -57,18 +60,18 @@ def look(prometheus: Server, alertmanager: Server | None, parse: Parse) -> Alert
             f"Prometheus at {prometheus.url}: {told}",
             "See that it runs and can be reached from here, or name it in `preflight.prometheus`.",
         )
-    return Alerts(prometheus.url, rules, managers, _receivers(alertmanager, managers, prometheus, parse))
+    return Alerts(prometheus.url, rules, managers, _asked_route(alertmanager, managers, prometheus, parse))
 
 
-def _receivers(
+def _asked_route(
     given: Server | None, managers: Sequence[str], prometheus: Server, parse: Parse
-) -> tuple[Receiver, ...] | Unseen:
+) -> Route | Unseen | None:
     if given is None and not managers:
-        return ()
+        return None
     url = given.url if given is not None else managers[0]
     try:
         status = _json(given, url, "/api/v2/status", prometheus.timeout_s)
-        return tuple(_routed(parse(str(status["config"]["original"]))))
+        return _routes(parse(str(status["config"]["original"])))
     except (_NoAnswerError, KeyError, TypeError, ValueError, AttributeError) as fault:
         told = fault if isinstance(fault, _NoAnswerError) else f"its answer cannot be read ({fault!r})"
         return Unseen(
@@ -119,19 +122,32 @@ def _rules(data: Mapping[str, Any]) -> Iterator[Alert]:
                 )
 
 
-def _routed(config: Mapping[str, Any]) -> Iterator[Receiver]:
-    """The receivers that routes lead to, the root's first."""
+def _routes(config: Mapping[str, Any]) -> Route:
+    """The routes of a configuration, each with its receiver."""
     known = {str(one["name"]): one for one in config.get("receivers") or []}
-    for name in dict.fromkeys(_names(config["route"])):
+
+    def receiver(name: str) -> Receiver:
         found = known.get(name, {})
-        notifiers = (
-            key.removesuffix("_configs") for key, ways in found.items() if key.endswith("_configs") and ways
+        ways = (
+            key.removesuffix("_configs") for key, given in found.items() if key.endswith("_configs") and given
         )
-        yield Receiver(name, tuple(sorted(notifiers)))
+        return Receiver(name, tuple(sorted(ways)))
+
+    def route(found: Mapping[str, Any], above: str) -> Route:
+        # Left out, it is that of the route above.
+        name = str(found.get("receiver") or above)
+        below = tuple(route(one, name) for one in found.get("routes") or [])
+        return Route(receiver(name), tuple(_matchers(found)), bool(found.get("continue")), below)
+
+    return route(config["route"], "")
 
 
-def _names(route: Mapping[str, Any]) -> Iterator[str]:
-    if "receiver" in route:
-        yield str(route["receiver"])
-    for one in route.get("routes") or []:
-        yield from _names(one)
+def _matchers(route: Mapping[str, Any]) -> Iterator[Matcher]:
+    for key, kind in (("match", "="), ("match_re", "=~")):
+        for label, value in (route.get(key) or {}).items():
+            yield Matcher(str(label), kind, str(value))
+    for text in route.get("matchers") or []:
+        for found in _MATCHER.finditer(str(text).strip().removeprefix("{").removesuffix("}")):
+            quoted = found[3].startswith('"')
+            value = found[3][1:-1].replace('\\"', '"').replace("\\\\", "\\") if quoted else found[3]
+            yield Matcher(found[1].strip('"'), found[2], value)

@@ -1,9 +1,11 @@
 """Monitoring: alert rules that concern the target are loaded and healthy, and reach somebody."""
 
 import re
+from collections.abc import Mapping, Sequence
 
 from canary.preflight.facts import Alert, Alerts, Facts
 from canary.preflight.finding import Parts, Unseen, bad, good
+from canary.preflight.routes import reached
 
 
 def monitoring(facts: Facts) -> Parts:
@@ -19,12 +21,18 @@ def monitoring(facts: Facts) -> Parts:
     if isinstance(found, Unseen):
         yield found.part
         return
-    yield from _rules(facts, found)
-    yield from _route(found)
-
-
-def _rules(facts: Facts, found: Alerts) -> Parts:
     mine = [one for one in found.rules if concerns(one, facts.target, facts.namespace)]
+    yield from _rules(facts, found, mine)
+    yield from _route(found, [_labels(one, facts.namespace) for one in mine])
+
+
+def _labels(rule: Alert, namespace: str) -> Mapping[str, str]:
+    """The labels that its alerts have, as far as they are known."""
+    known = {"namespace": namespace} if namespace else {}
+    return {**known, **rule.labels, "alertname": rule.name}
+
+
+def _rules(facts: Facts, found: Alerts, mine: Sequence[Alert]) -> Parts:
     if not mine:
         yield bad(
             f"none of the {len(found.rules)} alert rules that {found.server} has loaded mentions "
@@ -60,22 +68,26 @@ def concerns(rule: Alert, target: str, namespace: str) -> bool:
     return bool(namespace) and inside
 
 
-def _route(found: Alerts) -> Parts:
-    if not found.managers:
+def _route(found: Alerts, alerts: Sequence[Mapping[str, str]]) -> Parts:
+    if not found.managers or found.route is None:
         yield bad(
             f"{found.server} has no active Alertmanager: what fires reaches nobody",
             "Set `alerting.alertmanagers` in its configuration.",
         )
         return
-    if isinstance(found.receivers, Unseen):
-        yield found.receivers.part
+    if isinstance(found.route, Unseen):
+        yield found.route.part
         return
-    told = [f"{one.name} ({', '.join(one.notifiers)})" for one in found.receivers if one.notifiers]
+    told: dict[str, None] = {}
+    for labels in alerts:
+        receivers = reached(found.route, labels)
+        if speaking := [f"{one.name} ({', '.join(one.notifiers)})" for one in receivers if one.notifiers]:
+            told |= dict.fromkeys(speaking)
+            continue
+        silent = ", ".join(one.name for one in receivers)
+        yield bad(
+            f"alert {labels['alertname']} is routed to {silent}, which tells nobody",
+            "Route it to a receiver with a notifier, such as `webhook_configs` or `pagerduty_configs`.",
+        )
     if told:
         yield good(f"alerts go to {', '.join(found.managers)}, and from there to {', '.join(told)}")
-        return
-    silent = ", ".join(one.name for one in found.receivers) or "no receiver"
-    yield bad(
-        f"the routes of Alertmanager lead to {silent}, which tells nobody",
-        "Give a receiver on its route a notifier, such as `webhook_configs` or `pagerduty_configs`.",
-    )

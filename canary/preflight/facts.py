@@ -82,18 +82,37 @@ class Receiver:
 
 
 @dataclass(frozen=True)
+class Matcher:
+    """What a route asks of an alert's label. `kind`: `=`, `!=`, `=~` or `!~`."""
+
+    label: str
+    kind: str
+    value: str
+
+
+@dataclass(frozen=True)
+class Route:
+    """A node of an Alertmanager's routes. `goes_on`: what matches it is shown to its siblings, too."""
+
+    receiver: Receiver
+    matchers: tuple[Matcher, ...] = ()
+    goes_on: bool = False
+    routes: tuple["Route", ...] = ()
+
+
+@dataclass(frozen=True)
 class Alerts:
     """What a Prometheus has loaded, and where its alerts go.
 
     Attributes:
         server: for people. rules: all alerting rules. managers: URLs of active Alertmanagers.
-        receivers: those that routes lead to, the root's first.
+        route: the root of the Alertmanager's routes; None: there is no Alertmanager.
     """
 
     server: str
     rules: tuple[Alert, ...]
     managers: tuple[str, ...]
-    receivers: tuple[Receiver, ...] | Unseen
+    route: Route | Unseen | None
 
 
 @dataclass(frozen=True)

@@ -9,10 +9,12 @@ import pytest
 from canary.config.plain import values
 from canary.config.settings import HttpSource
 from canary.metrics.alerts import look
-from canary.preflight.facts import Alert, Alerts, Receiver
+from canary.preflight.facts import Alert, Alerts, Matcher, Receiver, Route
 from canary.preflight.finding import Unseen
 from tests.metrics.alerting import Servers
 from tests.metrics.loopback import loopback
+
+ON_CALL = Receiver("on-call", ("pagerduty", "webhook"))
 
 
 @pytest.fixture
@@ -30,15 +32,48 @@ def test_rules_that_alert_are_read_with_their_health(servers: Servers) -> None:
     assert servers.server.asked[0].params == {"type": "alert"}
 
 
-def test_receivers_are_those_that_routes_lead_to_with_how_they_tell(servers: Servers) -> None:
+def test_routes_are_told_with_their_receivers_and_how_those_tell(servers: Servers) -> None:
     found = servers.seen()
     assert found.managers == (servers.server.url,)
-    assert found.receivers == (Receiver("on-call", ("pagerduty", "webhook")), Receiver("archive", ()))
+    assert found.route == Route(
+        ON_CALL,
+        routes=(
+            Route(Receiver("archive", ()), (Matcher("severity", "=", "info"),)),
+            Route(ON_CALL, goes_on=True),
+        ),
+    )
+
+
+@pytest.mark.parametrize(
+    ("written", "matchers"),
+    [
+        ("match: {severity: page, team: shop}", [("severity", "=", "page"), ("team", "=", "shop")]),
+        ("match_re: {severity: page|ticket}", [("severity", "=~", "page|ticket")]),
+        (
+            """matchers: ['severity="page"', team!=shop]""",
+            [("severity", "=", "page"), ("team", "!=", "shop")],
+        ),
+        (
+            """matchers: ['{severity=~"page|x", team!~"a.*"}']""",
+            [("severity", "=~", "page|x"), ("team", "!~", "a.*")],
+        ),
+        ("""matchers: ['a = "say \\"x, y\\""']""", [("a", "=", 'say "x, y"')]),
+        ("matchers: []", []),
+    ],
+)
+def test_matchers_are_read_in_every_way_that_they_are_written(
+    servers: Servers, written: str, matchers: list[tuple[str, str, str]]
+) -> None:
+    servers.config = f"route: {{receiver: a, routes: [{{{written}}}]}}\nreceivers: [{{name: a}}]"
+    found = servers.seen().route
+    assert isinstance(found, Route)
+    assert [(one.label, one.kind, one.value) for one in found.routes[0].matchers] == matchers
+    assert found.routes[0].receiver == Receiver("a", ())
 
 
 def test_without_an_alertmanager_nobody_is_asked_and_nobody_is_told(servers: Servers) -> None:
     servers.managers = []
-    assert (servers.seen().managers, servers.seen().receivers) == ((), ())
+    assert (servers.seen().managers, servers.seen().route) == ((), None)
     assert all(one.path != "/api/v2/status" for one in servers.server.asked)
 
 
@@ -46,13 +81,13 @@ def test_an_alertmanager_that_cannot_be_reached_from_here_is_unseen_unless_its_a
     servers: Servers,
 ) -> None:
     servers.managers = ["http://127.0.0.1:9/api/v2/alerts"]
-    found = servers.seen().receivers
+    found = servers.seen().route
     assert isinstance(found, Unseen)
     assert "http://127.0.0.1:9" in found.why
     assert "preflight.alertmanager.url" in found.fix
     given = servers.look(HttpSource(servers.server.url))
     assert isinstance(given, Alerts)
-    assert not isinstance(given.receivers, Unseen)
+    assert not isinstance(given.route, Unseen)
 
 
 @pytest.mark.parametrize("path", ["/api/v1/rules", "/api/v1/alertmanagers"])
@@ -76,7 +111,7 @@ def test_an_answer_that_is_none_is_unseen(servers: Servers, body: bytes) -> None
 @pytest.mark.parametrize("config", ["route: [", "receivers: []", "just words"])
 def test_a_configuration_that_cannot_be_read_is_unseen(servers: Servers, config: str) -> None:
     servers.config = config
-    assert isinstance(servers.seen().receivers, Unseen)
+    assert isinstance(servers.seen().route, Unseen)
 
 
 def test_the_token_is_read_from_its_file_and_sent_to_the_server_it_is_for(

@@ -19,6 +19,7 @@ from canary.preflight.facts import (
     Proof,
     Receiver,
     Replica,
+    Route,
     Unit,
 )
 
@@ -132,7 +133,7 @@ BACKUP = Proof(Kind.BACKUP, "CronJob backup", NOW - 5 * HOUR_S)
 DRILL = Proof(Kind.DRILL, "CronJob drill", NOW - 20 * DAY_S, rto_s=90.0, rpo_s=6 * HOUR_S, rto_target_s=300.0)
 ALERT = Alert("WebErrors", 'rate(http_requests_total{namespace="shop",code="500"}[5m]) > 1')
 ALERTS = Alerts(
-    "http://prometheus:9090", (ALERT,), ("http://alerts:9093",), (Receiver("on-call", ("pagerduty",)),)
+    "http://prometheus:9090", (ALERT,), ("http://alerts:9093",), Route(Receiver("on-call", ("pagerduty",)))
 )
 HISTORY = History(Kept(3, "v1.1.0"), (Kept(2, "v1.0.0"), Kept(1, "v0.9.0")), limit=10)
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from canary.preflight.checks import CHECKS, findings, stopping
-from canary.preflight.facts import Asked, Facts, History, Kept, Ledger, Open, Receiver
+from canary.preflight.facts import Asked, Facts, History, Kept, Ledger, Open, Receiver, Route
 from canary.preflight.finding import TITLES, Finding, Part, Point, Status, Unseen, added, age, bad, good, idle
 from tests.preflight.seen import (
     ALERT,
@@ -60,8 +60,8 @@ FLAWS: dict[str, tuple[Point, Facts]] = {
         Point.MONITORING,
         facts(alerts=replace(ALERTS, rules=(ALERT, replace(ALERT, healthy=False, error="many-to-many")))),
     ),
-    "no Alertmanager": (Point.MONITORING, facts(alerts=replace(ALERTS, managers=()))),
-    "silent receiver": (Point.MONITORING, facts(alerts=replace(ALERTS, receivers=(Receiver("null", ()),)))),
+    "no Alertmanager": (Point.MONITORING, facts(alerts=replace(ALERTS, managers=(), route=None))),
+    "silent receiver": (Point.MONITORING, facts(alerts=replace(ALERTS, route=Route(Receiver("null", ()))))),
     "privileged": (
         Point.HARDENING,
         facts(place=pods(template=container(securityContext={"privileged": True}))),
@@ -122,7 +122,7 @@ def test_each_flaw_alone_fails_exactly_the_point_it_is_about_and_says_what_to_do
 UNSEEN: dict[str, tuple[set[Point], Facts]] = {
     "CronJobs": ({Point.BACKUP, Point.RECOVERY}, facts(proofs=(REFUSED,))),
     "alert rules": ({Point.MONITORING}, facts(alerts=REFUSED)),
-    "receivers": ({Point.MONITORING}, facts(alerts=replace(ALERTS, receivers=REFUSED))),
+    "routes": ({Point.MONITORING}, facts(alerts=replace(ALERTS, route=REFUSED))),
     "a rule not evaluated": (
         {Point.MONITORING},
         facts(alerts=replace(ALERTS, rules=(replace(ALERT, evaluated=False),))),
