@@ -32,7 +32,7 @@ class Document(BaseModel):
     rto_s: float | None = Field(None, ge=0)
     rto_target_s: float | None = Field(None, gt=0)
     rpo_target_s: float | None = Field(None, gt=0)
-    note: str = ""
+    note: str | None = None
 
 
 def read(folder: Path) -> tuple[Proof | Unseen, ...]:

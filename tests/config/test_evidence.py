@@ -33,6 +33,13 @@ def test_a_backup_whose_file_is_as_it_was_written_counts(tmp_path: Path) -> None
     assert proofs(tmp_path) == [Proof(Kind.BACKUP, f"{tmp_path}/a.json", 1767323045.0)]
 
 
+def test_what_is_not_known_may_be_null(tmp_path: Path) -> None:
+    write(tmp_path, "a", rto_s=None, rpo_s=None, rto_target_s=None, rpo_target_s=None, note=None)
+    assert [one.fault for one in proofs(tmp_path)] == [""]
+    write(tmp_path, "d", kind="restore-drill", file=None, sha256=None, rto_s=3)
+    assert [(one.fault, one.rto_s) for one in proofs(tmp_path) if one.kind is Kind.DRILL] == [("", 3.0)]
+
+
 def test_a_drill_tells_what_it_measured(tmp_path: Path) -> None:
     write(tmp_path, "d", kind="restore-drill", rto_s=12.5, rpo_s=3600, rto_target_s=300, rpo_target_s=86400)
     assert proofs(tmp_path) == [

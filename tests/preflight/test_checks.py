@@ -61,6 +61,7 @@ FLAWS: dict[str, tuple[Point, Facts]] = {
         facts(alerts=replace(ALERTS, rules=(ALERT, replace(ALERT, healthy=False, error="many-to-many")))),
     ),
     "no Alertmanager": (Point.MONITORING, facts(alerts=replace(ALERTS, managers=(), route=None))),
+    "Alertmanager not active": (Point.MONITORING, facts(alerts=replace(ALERTS, managers=()))),
     "silent receiver": (Point.MONITORING, facts(alerts=replace(ALERTS, route=Route(Receiver("null", ()))))),
     "privileged": (
         Point.HARDENING,

@@ -42,6 +42,9 @@ def test_a_secret_is_told_once_wherever_it_comes_from() -> None:
     assert told(host.secrets(seen_host(replicas=replicas, secrets=leaked))) == [
         "local.env.API_KEY seems to hold a secret: its name says so"
     ]
+    assert len(list(host.secrets(seen_host(replicas=replicas, secrets=leaked)))) == 1
+    assert len(list(host.secrets(seen_host(secrets=leaked)))) == 1
+    assert len(list(host.secrets(seen_host(replicas=replicas)))) == 1
     assert told(host.secrets(seen_host(replicas=replicas))) == [
         "variable API_KEY seems to hold a secret (replica web-2 (process 8): its name says so)"
     ]

@@ -156,6 +156,15 @@ def test_a_great_many_breaches_are_counted_and_not_all_listed() -> None:
     assert said[-1].startswith("and ")
 
 
+def test_as_many_breaches_as_are_shown_are_all_there_are() -> None:
+    # Each container breaks six rules: four of the profile, the root file system, the image.
+    many = template(containers=[{"name": f"c{i}", "image": "x"} for i in range(pods.SHOWN // 6)])
+    many["spec"]["securityContext"] = {}
+    said = told(pods.hardening(seen_pods(template=many)))
+    assert len(said) == pods.SHOWN
+    assert not any(one.startswith("and ") for one in said)
+
+
 # ── the network
 
 
