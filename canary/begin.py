@@ -1,7 +1,8 @@
 """How a release begins: what was asked for, and the first record, before anything is touched."""
 
 import time
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -30,6 +31,7 @@ class StartOptions:
         skip_analysis: for when the stable itself is sick; `reason` is then required and goes into the ledger.
         trace: write the release there as a recording.
         release: its id, given by who will look for it; a settled release of this id is not begun again.
+        preflight: what was checked before, point -> status; goes into the ledger.
         config: content-hashed objects that the new version is to refer to, `configmap/NAME-HASH`.
     """
 
@@ -41,6 +43,7 @@ class StartOptions:
     trace: Path | None = None
     release: str = ""
     config: tuple[str, ...] = ()
+    preflight: Mapping[str, str] = field(default_factory=dict)
 
 
 def check(settings: Settings, options: StartOptions) -> None:
@@ -116,6 +119,7 @@ def create(
         lease=settings.target,
         actor=ports.actor,
         leave=options.leave,
+        preflight=dict(options.preflight),
         reason=f"analysis skipped: {options.reason}" if options.skip_analysis else "",
     )
     # The stable's pods are known from the first: a source that goes by names has to find their past.

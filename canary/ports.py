@@ -15,6 +15,8 @@ from canary.core.release import Release
 from canary.core.revision import Revision
 from canary.core.samples import MetricsQuery, Scrapes
 from canary.core.seals import Carried, Seal, SealKey
+from canary.preflight.facts import Host, Pods, Proof
+from canary.preflight.finding import Unseen
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,7 @@ __all__ = [
     "Reporter",
     "Scrapes",
     "Seals",
+    "Surroundings",
     "Term",
     "Witness",
     "Workloads",
@@ -244,6 +247,22 @@ class Seals(Protocol):
 
     def settle(self, within_s: float) -> None:
         """Wait until all copies have got to where they go, or cannot now, but not longer than this."""
+
+
+class Surroundings(Protocol):
+    """What surrounds a target, looked at before a release. Changes nothing.
+
+    What is refused or not there is an answer (`Unseen`), not an error.
+    """
+
+    def place(self) -> Pods | Host:
+        """Where the target runs, and what holds there."""
+
+    def proofs(self) -> tuple[Proof | Unseen, ...]:
+        """Backups and restore drills that the runtime itself knows of."""
+
+    def kept(self) -> int | None:
+        """How many old revisions the target keeps; None: as many as the runtime wants."""
 
 
 class Clock(Protocol):

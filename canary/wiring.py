@@ -3,19 +3,19 @@
 import getpass
 import os
 import socket
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from canary.begin import StartOptions
 from canary.conduct import drive, exit_code, follow, request, start
-from canary.config.settings import KubernetesTarget, PodsSource, Runtime, Settings
+from canary.config.settings import HttpSource, KubernetesTarget, PodsSource, Runtime, Settings
 from canary.errors import InvalidError
 from canary.restore import undo
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     from canary.clock import SystemClock
     from canary.core.seal_check import Copy
@@ -24,7 +24,9 @@ if TYPE_CHECKING:
     from canary.kube.session import Session as Cluster
     from canary.looking import Ports
     from canary.metrics.pods import Page
-    from canary.ports import Metrics, Seals
+    from canary.ports import Metrics, Seals, Surroundings
+    from canary.preflight.facts import Alerts, Proof
+    from canary.preflight.finding import Finding, Point, Unseen
     from canary.seal.courier import Destination
 
 __all__ = [
@@ -35,6 +37,7 @@ __all__ = [
     "drive",
     "exit_code",
     "follow",
+    "preflight",
     "request",
     "settings",
     "start",
@@ -301,3 +304,62 @@ def _prometheus(settings: Settings, clock: "SystemClock") -> "Metrics | None":
         interval_s=settings.strategy.interval_s,
         scrape_interval_s=settings.strategy.scrape_interval_s,
     )
+
+
+def preflight(
+    settings: Settings,
+    ports: "Ports",
+    *,
+    only: "Collection[Point]" = (),
+    skipped: "Mapping[Point, str] | None" = None,
+    starting: bool = False,
+) -> "tuple[Finding, ...]":
+    """What each point comes to for this target, as it is now. Changes nothing.
+
+    Args:
+        only: these points; none: all. skipped: points that do not count, and why.
+        starting: a release is about to be started in the place of one that is under way.
+
+    Raises:
+        MissingError: there is no such target. TransientError: the runtime is out of reach.
+    """
+    from canary.preflight.checks import findings
+    from canary.survey import surveyed
+
+    facts = surveyed(
+        settings,
+        ports,
+        _surroundings(settings),
+        lambda: _alerts(settings),
+        lambda: _evidence(settings),
+        starting=starting,
+    )
+    return findings(facts, only, skipped)
+
+
+def _surroundings(settings: Settings) -> "Surroundings":
+    if settings.local is not None:
+        from canary.local.survey import LocalSurvey
+
+        return LocalSurvey(settings.local, settings.preflight.unit, settings.path)
+    from canary.kube.survey import KubeSurvey
+
+    session, target = _cluster(settings)
+    return KubeSurvey(session, target.deployment)
+
+
+def _alerts(settings: Settings) -> "Alerts | Unseen | None":
+    from canary.config.plain import values
+    from canary.metrics.alerts import look
+
+    source, given = settings.prometheus, settings.preflight.prometheus
+    if given is None and source is not None:
+        given = HttpSource(source.url, source.token_file, source.ca_file, source.timeout_s)
+    return None if given is None else look(given, settings.preflight.alertmanager, values)
+
+
+def _evidence(settings: Settings) -> "tuple[Proof | Unseen, ...]":
+    from canary.config.evidence import read
+
+    folder = settings.preflight.evidence
+    return () if folder is None else read(folder)

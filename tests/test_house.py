@@ -18,6 +18,7 @@ PLANTS = {
     "analysis-apart": ("analysis/words.py", "import canary.errors"),
     "core": ("canary/core/strategy.py", "import canary.core.decide"),
     "analysis": ("analysis/betting.py", "import analysis.judge"),
+    "preflight": ("canary/preflight/finding.py", "import canary.preflight.checks"),
     "errors": ("canary/errors.py", "import analysis.words"),
     "pure": ("canary/core/weights.py", "import time"),
     "numpy": ("canary/core/decide.py", "import numpy"),

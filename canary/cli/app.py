@@ -23,6 +23,7 @@ from canary.cli import (
     options,
     output,
     plan,
+    preflight,
     replay,
     start,
     verify,
@@ -51,12 +52,22 @@ COMMANDS: tuple[Command, ...] = (
         ("canary plan", "canary plan v1.1.0 -o json", "canary plan v1.1.0 --config settings.yaml"),
     ),
     (
+        preflight.preflight,
+        "preflight",
+        (
+            "canary preflight",
+            "canary preflight --only network -o json",
+            'canary preflight --skip monitoring --reason "another team watches it"',
+        ),
+    ),
+    (
         start.start,
         "start",
         (
             "canary start v1.1.0",
             "canary start v1.1.0 --timeout 30m -o json",
             "canary start v1.1.0 --in-cluster",
+            "canary start v1.1.0 --strict",
             "canary start v1.1.0 --config settings.yaml --config password.yaml",
             'canary start v1.1.1 --skip-analysis --reason "stable is down, this is the fix"',
         ),
@@ -82,6 +93,7 @@ COMMANDS: tuple[Command, ...] = (
         (
             "canary rbac --for driver | kubectl apply -f -",
             "canary rbac --for driver --with configmap --with secret",
+            "canary rbac --for preflight",
         ),
     ),
     (local.demo, "demo", ("canary demo", "canary demo --fault latency")),

@@ -122,4 +122,5 @@ def _arguments(options: StartOptions, asked: Asked) -> tuple[str, ...]:
         given += [flag] if is_set else []
     if asked.promote is not None:
         given += ["--promote", str(asked.promote)]
+    given += [part for one in options.preflight.items() for part in ("--preflight", "=".join(one))]
     return (*given, "--reason", options.reason) if options.reason else tuple(given)

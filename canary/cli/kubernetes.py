@@ -16,18 +16,20 @@ For = Annotated[Account, typer.Option("--for", help="Whose Role.", show_choices=
 
 
 class Extra(StrEnum):
-    """What a Role is printed with only when it is asked for."""
+    """What an account may do besides, when it is asked for."""
 
-    CONFIG_MAP = "configmap"
-    SECRET = "secret"  # noqa: S105 - a word
+    CONFIGMAP = "configmap"
+    SECRET = "secret"  # noqa: S105 - the kind of an object
     EVENTS = "events"
+    PREFLIGHT = "preflight"
 
 
 With = Annotated[
     list[Extra] | None,
     typer.Option(
         "--with",
-        help="To release such configuration (`start --config`), or copy seals to events, too.",
+        help="Besides: to release such configuration (`start --config`), copy seals to events, or check the "
+        "points (`--strict`).",
         show_choices=True,
     ),
 ]
@@ -49,9 +51,15 @@ def rbac(
     settings, target = _target(where)
     namespace = target.namespace or _namespace(target.context)
     name = settings.target
-    kinds = {Kind(one) for one in with_ or () if one is not Extra.EVENTS}
-    also = for_events(for_) if Extra.EVENTS in (with_ or ()) else ()
-    emit(role(for_, name, namespace, kinds, also), output, explained(for_, name, namespace, kinds, also))
+    given = set(with_ or ())
+    kinds = {Kind(one.value) for one in given if one in (Extra.CONFIGMAP, Extra.SECRET)}
+    also = for_events(for_) if Extra.EVENTS in given else ()
+    checks = Extra.PREFLIGHT in given
+    emit(
+        role(for_, name, namespace, kinds, also, preflight=checks),
+        output,
+        explained(for_, name, namespace, kinds, also, preflight=checks),
+    )
 
 
 def cleanup(

@@ -10,6 +10,7 @@ import typer
 from canary.cli import options
 from canary.cli.output import Output, emit, json_text, print_line
 from canary.cli.plan import print_plan
+from canary.cli.preflight import Skip, demanded, reasons
 from canary.cli.result import result_document, result_text
 from canary.cli.session import Session, conducted, is_live, opened, viewing
 from canary.core.strategy import Promote
@@ -35,7 +36,10 @@ SkipAnalysis = Annotated[
     bool, typer.Option("--skip-analysis", help="Do not compare: for when stable itself is sick.")
 ]
 Reason = Annotated[
-    str, typer.Option("--reason", help="Why --skip-analysis; goes into the ledger.", show_default=False)
+    str,
+    typer.Option(
+        "--reason", help="Why --skip-analysis, or --skip; goes into the ledger.", show_default=False
+    ),
 ]
 InCluster = Annotated[
     bool, typer.Option("--in-cluster", help="Kubernetes: drive it as a Job there, and follow that.")
@@ -57,6 +61,18 @@ Objects = Annotated[
         "--config-object",
         metavar="KIND/NAME",
         help="Configuration of the version that is there, as the Job was given it.",
+        show_default=False,
+    ),
+]
+Strict = Annotated[
+    bool, typer.Option("--strict", help="Refuse while a point of `canary preflight` does not hold.")
+]
+Checked = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--preflight",
+        metavar="POINT=STATUS",
+        help="What was checked before, as the Job was given it.",
         show_default=False,
     ),
 ]
@@ -88,6 +104,8 @@ def start(  # noqa: PLR0913 - a command's options are its arguments
     supersede: Supersede = False,
     leave: Leave = False,
     skip_analysis: SkipAnalysis = False,
+    strict: Strict = False,
+    skip: Skip = None,
     reason: Reason = "",
     promote: PromoteBy = None,
     trace: Trace = None,
@@ -100,6 +118,7 @@ def start(  # noqa: PLR0913 - a command's options are its arguments
 
     The same version again follows the release that is running, or takes it over when nobody drives it.
     With --config the version and its configuration are one: the same version with another is another.
+    With --strict, or `preflight: {strict: true}`, it depends on `canary preflight` (exit 2 with the points).
 
     Exits 0 promoted, 2 usage, 3 rolled back, 4 no conclusion in time, 5 aborted, 6 superseded, 7 never
     ready, 8 out of reach too long, 9 another release is running, 130 and 143 interrupted.
@@ -111,6 +130,7 @@ def start(  # noqa: PLR0913 - a command's options are its arguments
     if dry_run:
         print_plan(session, version, output)
         return
+    points = demanded(session, version, reasons(skip, reason), strict=strict, supersede=supersede)
     asked = wiring.StartOptions(
         timeout_s=timeout_s,
         supersede=supersede,
@@ -119,13 +139,21 @@ def start(  # noqa: PLR0913 - a command's options are its arguments
         reason=reason,
         trace=trace,
         config=session.config,
+        preflight=points,
     )
-    if in_cluster or detach:
+    _begin(session, where, version, asked, Asked(in_cluster, detach, timeout, plain, output, promote))
+
+
+def _begin(
+    session: Session, where: options.Where, version: str, options_: "StartOptions", asked: Asked
+) -> None:
+    """As a Job, or in this process."""
+    if asked.in_cluster or asked.detach:
         from canary.cli.in_cluster import follow_job
 
-        follow_job(session, where, version, asked, Asked(in_cluster, detach, timeout, plain, output, promote))
+        follow_job(session, where, version, options_, asked)
         return
-    _drive(session, version, asked, plain=plain, output=output)
+    _drive(session, version, options_, plain=asked.plain, output=asked.output)
 
 
 def _opened(where: options.Where, promote: Promote | None, config: options.Config = None) -> Session:
@@ -168,6 +196,7 @@ def run(  # noqa: PLR0913 - a command's options are its arguments
     reason: Reason = "",
     promote: PromoteBy = None,
     config_object: Objects = None,
+    preflight: Checked = None,
     output: options.Out = Output.TEXT,
 ) -> None:
     """Drive one release to its end; what the Job runs.
@@ -188,6 +217,7 @@ def run(  # noqa: PLR0913 - a command's options are its arguments
         reason=reason,
         release=release,
         config=tuple(config_object or ()),
+        preflight=dict(one.partition("=")[::2] for one in preflight or ()),
     )
     _drive(session, version, asked, plain=True, output=output)
 

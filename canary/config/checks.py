@@ -43,6 +43,15 @@ def _runtime(file: File) -> Found:
         yield ("promote",), "found external, which is for Kubernetes: a local service has no other owner"
 
 
+def _preflight(file: File) -> Found:
+    given = file.preflight
+    if file.target.local is None:
+        for key in sorted({"unit", "exposure"} & given.model_fields_set):
+            yield ("preflight", key), "is for a local service: pods are looked at in the cluster"
+    elif "secrets" in given.model_fields_set:
+        yield ("preflight", "secrets"), "is for Kubernetes: a local service has no Secrets"
+
+
 def _local(file: File) -> Found:
     local = file.local
     if local is None:
@@ -242,6 +251,7 @@ def _listed(keys: set[str]) -> str:
 CHECKS: tuple[Check, ...] = (
     (("target",), _target),
     (("target", "local", "image", "controller"), _runtime),
+    (("preflight", "target"), _preflight),
     (("local.surge", "local.unavailable", "local.replicas"), _local),
     (("local.command", "local.env"), _placeholders),
     (("steps",), _steps),

@@ -13,7 +13,7 @@ from canary.config import units
 NAME_PATTERN = "^[A-Za-z0-9]([-._A-Za-z0-9]{0,61}[A-Za-z0-9])?$"
 
 
-def _wanted(parse: Callable[[object], Any]) -> BeforeValidator:
+def wanted(parse: Callable[[object], Any]) -> BeforeValidator:
     """Parse a quantity; what is wanted goes into the error's text."""
 
     def validate(value: object) -> object:
@@ -87,15 +87,15 @@ def _text(pattern: str, *examples: object) -> WithJsonSchema:
     return WithJsonSchema({"type": "string", "pattern": pattern, "examples": list(examples)})
 
 
-Duration = Annotated[float, _wanted(units.parse_duration), _text(units.DURATION_PATTERN, "15s", "1m30s")]
+Duration = Annotated[float, wanted(units.parse_duration), _text(units.DURATION_PATTERN, "15s", "1m30s")]
 Stretch = Annotated[
-    float, _wanted(_longer(units.parse_duration)), _text(units.DURATION_PATTERN, "15s", "1m30s")
+    float, wanted(_longer(units.parse_duration)), _text(units.DURATION_PATTERN, "15s", "1m30s")
 ]
-Percentage = Annotated[float, _wanted(units.parse_percentage), _text(units.PERCENT_PATTERN, "10%")]
-Points = Annotated[float, _wanted(units.parse_points), _text(units.POINTS_PATTERN, "0.5pp")]
+Percentage = Annotated[float, wanted(units.parse_percentage), _text(units.PERCENT_PATTERN, "10%")]
+Points = Annotated[float, wanted(units.parse_points), _text(units.POINTS_PATTERN, "0.5pp")]
 Rate = Annotated[
     float,
-    _wanted(units.parse_rate),
+    wanted(units.parse_rate),
     WithJsonSchema(
         {
             "anyOf": [
@@ -108,7 +108,7 @@ Rate = Annotated[
 ]
 Weight = Annotated[
     float,
-    _wanted(units.parse_weight),
+    wanted(units.parse_weight),
     WithJsonSchema(
         {
             "anyOf": [
@@ -119,14 +119,14 @@ Weight = Annotated[
         }
     ),
 ]
-Ratio = Annotated[float, _wanted(_ratio), WithJsonSchema({"type": "number", "minimum": 1})]
-Address = Annotated[tuple[str, int], _wanted(units.parse_address), _text("^.+:[0-9]{1,5}$", "127.0.0.1:8080")]
-UrlPath = Annotated[str, _wanted(_path_of_url), _text(r"^/\S*$", "/health")]
-Url = Annotated[str, _wanted(_url), _text("^https?://.+", "https://prometheus:9090")]
-Name = Annotated[str, _wanted(_name), _text(NAME_PATTERN, "shop")]
-Text = Annotated[str, _wanted(_argument), WithJsonSchema({"type": "string", "minLength": 1})]
-Word = Annotated[str, _wanted(_word), WithJsonSchema({"type": "string"})]
-Command = Annotated[list[Word], _wanted(_command), Field(min_length=1)]
+Ratio = Annotated[float, wanted(_ratio), WithJsonSchema({"type": "number", "minimum": 1})]
+Address = Annotated[tuple[str, int], wanted(units.parse_address), _text("^.+:[0-9]{1,5}$", "127.0.0.1:8080")]
+UrlPath = Annotated[str, wanted(_path_of_url), _text(r"^/\S*$", "/health")]
+Url = Annotated[str, wanted(_url), _text("^https?://.+", "https://prometheus:9090")]
+Name = Annotated[str, wanted(_name), _text(NAME_PATTERN, "shop")]
+Text = Annotated[str, wanted(_argument), WithJsonSchema({"type": "string", "minLength": 1})]
+Word = Annotated[str, wanted(_word), WithJsonSchema({"type": "string"})]
+Command = Annotated[list[Word], wanted(_command), Field(min_length=1)]
 
 
 class Section(BaseModel):

@@ -8,13 +8,15 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from canary.config import schema
+from canary.config import schema, schema_preflight
 from canary.config.settings import (
     PROBE_READY_S,
     ControllerSettings,
+    HttpSource,
     KubernetesTarget,
     LocalService,
     PodsSource,
+    PreflightSettings,
     PrometheusSource,
     Runtime,
     SealSettings,
@@ -32,6 +34,7 @@ from canary.core.strategy import (
     Promote,
     Strategy,
 )
+from canary.preflight.facts import Asked
 
 _USUAL_ERRORS = schema.Errors.model_validate({})
 _USUAL_LATENCY = schema.Latency.model_validate({})
@@ -64,6 +67,7 @@ def resolve(path: Path, file: schema.File) -> Settings:
         pods=_pods(file),
         controller=ControllerSettings(**dict(file.controller)) if file.controller else ControllerSettings(),
         seal=_seal(file.ledger.seal, folder) if file.ledger.seal else None,
+        preflight=_preflight(file.preflight, folder),
         capacity_asked=file.capacity is not None,
     )
     return replace(settings, digest=digest(settings))
@@ -137,6 +141,36 @@ def _seal(seal: schema.Seal, folder: Path) -> SealSettings:
             for one in posted
         ),
         events=any(one.events for one in seal.to),
+    )
+
+
+def _preflight(given: schema_preflight.Preflight, folder: Path) -> PreflightSettings:
+    return PreflightSettings(
+        strict=given.strict,
+        evidence=_path(folder, given.evidence) if given.evidence else None,
+        asked=Asked(
+            backup_s=given.backup.max_age,
+            drill_s=given.drill.max_age,
+            rto_s=given.drill.rto,
+            rpo_s=given.drill.rpo,
+            stateless=given.stateless or "",
+            secrets=given.secrets,
+            exposure=given.exposure,
+        ),
+        prometheus=_server(given.prometheus, folder),
+        alertmanager=_server(given.alertmanager, folder),
+        unit=_path(folder, given.unit) if given.unit else None,
+    )
+
+
+def _server(given: schema_preflight.Server | None, folder: Path) -> HttpSource | None:
+    if given is None:
+        return None
+    return HttpSource(
+        url=given.url,
+        token_file=_path(folder, given.token_file) if given.token_file else None,
+        ca_file=_path(folder, given.ca_file) if given.ca_file else None,
+        timeout_s=given.timeout,
     )
 
 

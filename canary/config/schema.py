@@ -21,6 +21,7 @@ from canary.config.fields import (
     Weight,
     Word,
 )
+from canary.config.schema_preflight import Preflight
 
 PROBES = (
     "/health", "/healthz", "/health/*", "/live", "/livez", "/ready", "/readyz", "/-/healthy", "/-/ready",
@@ -318,4 +319,7 @@ class File(Section):
     ledger: Ledger = Field(Ledger.model_construct(), description="What is kept of a release.")
     controller: Controller | None = Field(
         None, description="The driver as a Job in the cluster (Kubernetes)."
+    )
+    preflight: Preflight = Field(
+        Preflight.model_validate({}), description="What `canary preflight` checks before a release."
     )

@@ -6,6 +6,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from canary.core.strategy import Strategy
+from canary.preflight.facts import Asked
 
 PROBE_READY_S = 1.0
 """How often the local runtime asks a ready replica for its health, seconds."""
@@ -133,6 +134,35 @@ class SealSettings:
 
 
 @dataclass(frozen=True)
+class HttpSource:
+    """A server that is asked over HTTP. `timeout_s`: for one answer. Secrets come from files only."""
+
+    url: str
+    token_file: Path | None = None
+    ca_file: Path | None = None
+    timeout_s: float = 10.0
+
+
+@dataclass(frozen=True)
+class PreflightSettings:
+    """What is checked before a release.
+
+    Attributes:
+        strict: a release depends on it. evidence: folder of documents about backups and drills.
+        prometheus: whose alert rules are looked at; None: the one that is analysed, if any.
+        alertmanager: whose routes are looked at; None: the one that Prometheus names.
+        unit: file of the systemd unit that keeps a local service.
+    """
+
+    strict: bool = False
+    evidence: Path | None = None
+    asked: Asked = field(default_factory=Asked)
+    prometheus: HttpSource | None = None
+    alertmanager: HttpSource | None = None
+    unit: Path | None = None
+
+
+@dataclass(frozen=True)
 class Settings:
     """A configuration file, resolved.
 
@@ -157,6 +187,7 @@ class Settings:
     pods: PodsSource | None = None
     controller: ControllerSettings = field(default_factory=ControllerSettings)
     seal: SealSettings | None = None
+    preflight: PreflightSettings = field(default_factory=PreflightSettings)
     capacity_asked: bool = False
 
     @property
@@ -173,9 +204,7 @@ def sealing(settings: Settings) -> tuple[str, ...]:
     The ledger itself is always on. Whether the key is there only the process that drives can tell.
     """
     if settings.seal is None:
-        return (
-            "the ledger is not sealed: make a key with `canary audit keygen`, set `ledger.seal.key_file`",
-        )
+        return ("the ledger is not sealed",)
     if not (settings.seal.files or settings.seal.webhooks or settings.seal.events):
         return ("no copy of the seals goes anywhere else: set `ledger.seal.to`",)
     return ()

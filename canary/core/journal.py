@@ -88,6 +88,8 @@ class Journal:
                 "canary": before.canary.hash,
                 "config": before.config_hash,
             }
+        if begins and before.preflight:
+            body["preflight"] = dict(before.preflight)
         kind = "end" if settles else "start" if begins else "decision"
         return book._with(kind, at, actor, body)
 

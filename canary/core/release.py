@@ -145,6 +145,7 @@ class Release:
         ledger_head: hash of the last entry. ledger_length: how many entries.
         lease: name of the lease that fences it. actor: who started it.
         leave: at the deadline the driver may go and leave the canary serving.
+        preflight: what was checked before it began, point -> status or why it was skipped.
         touched: it has been allowed to touch the workloads; before, there is nothing to go back from.
     """
 
@@ -179,6 +180,7 @@ class Release:
     actor: str = ""
     leave: bool = False
     touched: bool = False
+    preflight: Mapping[str, str] = field(default_factory=dict)
     schema: int = SCHEMA
 
     @property

@@ -30,7 +30,7 @@ def budgets(documents: Sequence[Json], labels: Mapping[str, str]) -> tuple[Budge
     found = []
     for one in documents:
         spec = one["spec"]
-        if not _matches(spec.get("selector"), labels):
+        if not matches(spec.get("selector"), labels):
             continue
         ready, missing = spec.get("minAvailable"), spec.get("maxUnavailable")
         name = f"PodDisruptionBudget {one['metadata']['name']}"
@@ -51,7 +51,7 @@ def bound(value: int | str, *, up: bool) -> Bound:
     return Bound(part=int(str(value).rstrip("%")) / 100, up=up)
 
 
-def _matches(selector: Json | None, labels: Mapping[str, str]) -> bool:
+def matches(selector: Json | None, labels: Mapping[str, str]) -> bool:
     """Whether a label selector selects these labels. An empty one selects all, a missing one none."""
     if selector is None:
         return False

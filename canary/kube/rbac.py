@@ -20,6 +20,7 @@ class Account(StrEnum):
     DRIVER = "driver"
     STARTER = "starter"
     VIEWER = "viewer"
+    PREFLIGHT = "preflight"
 
 
 @dataclass(frozen=True)
@@ -38,9 +39,41 @@ class Rule:
         return {**found, "resourceNames": list(self.names)} if self.names else found
 
 
-def rules(account: Account, target: str, config: Collection[Kind] = ()) -> tuple[Rule, ...]:
-    """What this account does to this target. `config`: kinds of configuration released with a version."""
-    return (*_rules(account, target), *_for_config(account, target, config))
+PREFLIGHT = (
+    Rule("networking.k8s.io", "networkpolicies", ("list",), "check which ways to the pods are closed"),
+    Rule("batch", "cronjobs", ("list",), "check when the last backup and restore drill went well"),
+    Rule("batch", "jobs", ("list",), "check how long the last drill took"),
+    Rule("", "serviceaccounts", ("get",), "check whether pods get a token"),
+    Rule("rbac.authorization.k8s.io", "rolebindings", ("list",), "check what that token is good for"),
+    Rule("", "limitranges", ("list",), "check how the namespace is bounded"),
+)
+"""What the checks before a release look at, beyond what a release itself sees. Nothing of it writes."""
+
+
+def rules(
+    account: Account, target: str, config: Collection[Kind] = (), *, preflight: bool = False
+) -> tuple[Rule, ...]:
+    """What this account does to this target.
+
+    Args:
+        config: kinds of configuration released with a version. preflight: it checks the points, too.
+    """
+    found = (*_rules(account, target), *_for_config(account, target, config))
+    return (*found, *_beside(found)) if preflight or account is Account.PREFLIGHT else found
+
+
+def _beside(found: Sequence[Rule]) -> tuple[Rule, ...]:
+    """The rules of the checks that these do not give anyway."""
+
+    def has(one: Rule) -> bool:
+        same = (
+            other
+            for other in found
+            if (other.group, other.resource, other.names) == (one.group, one.resource, ())
+        )
+        return any(set(one.verbs) <= set(other.verbs) for other in same)
+
+    return tuple(one for one in PREFLIGHT if not has(one))
 
 
 def _rules(account: Account, target: str) -> tuple[Rule, ...]:
@@ -63,7 +96,7 @@ def _rules(account: Account, target: str) -> tuple[Rule, ...]:
         Rule("", "services", ("list",), "prove a rollback: which Services select the target"),
         Rule("discovery.k8s.io", "endpointslices", ("list",), "prove a rollback: whom they send requests to"),
     )
-    if account is Account.VIEWER:
+    if account in (Account.VIEWER, Account.PREFLIGHT):
         return reading
     if account is Account.STARTER:
         return (
@@ -86,7 +119,7 @@ def _rules(account: Account, target: str) -> tuple[Rule, ...]:
 
 def _for_config(account: Account, target: str, config: Collection[Kind]) -> tuple[Rule, ...]:
     """What configuration that is released with a version needs besides. No name is known beforehand."""
-    if account is Account.VIEWER or not config:
+    if account in (Account.VIEWER, Account.PREFLIGHT) or not config:
         return ()
     found = []
     for kind in sorted(config):
@@ -116,8 +149,10 @@ def role(
     namespace: str,
     config: Collection[Kind] = (),
     also: Sequence[Rule] = (),
+    *,
+    preflight: bool = False,
 ) -> Json:
-    """The Role as a document to apply. `also`: rules besides."""
+    """The Role as a document to apply. `also`: rules besides. `preflight`: those of the checks, too."""
     return {
         "apiVersion": "rbac.authorization.k8s.io/v1",
         "kind": "Role",
@@ -126,7 +161,7 @@ def role(
             "namespace": namespace,
             "labels": labels(target),
         },
-        "rules": [rule.document() for rule in (*rules(account, target, config), *also)],
+        "rules": [rule.document() for rule in (*rules(account, target, config, preflight=preflight), *also)],
     }
 
 
@@ -136,6 +171,8 @@ def explained(
     namespace: str,
     config: Collection[Kind] = (),
     also: Sequence[Rule] = (),
+    *,
+    preflight: bool = False,
 ) -> str:
     """The Role as YAML, with what each rule is for; to be piped into `kubectl apply -f -`."""
     name = f"{record_name(target)}-{account}"
@@ -152,7 +189,7 @@ def explained(
         *(f'    {key}: "{value}"' for key, value in labels(target).items()),
         "rules:",
     ]
-    every = (*rules(account, target, config), *also)
+    every = (*rules(account, target, config, preflight=preflight), *also)
     return "\n".join([*head, *(line for rule in every for line in _lines(rule))])
 
 

@@ -173,6 +173,8 @@ def test_a_wish_is_recorded_for_the_live_driver(left: Cli, capsys: pytest.Captur
     driver = left.ports("bob@host").lease
     left.clock.advance(30)
     assert driver.hold() is not None
+    terms: list[object] = []
+    left.clock.every(3.0, lambda: terms.append(driver.hold()))
     assert left.run("pause", "--for", "4h", "--why", "graphs") == 0
     assert out(capsys).startswith("pause recorded: web v2, at step 1/2")
     (wish,) = left.records.saved[-1].requests

@@ -6,7 +6,14 @@ from pathlib import Path
 import pytest
 
 from canary.config.load import load
-from canary.config.settings import KubernetesTarget, PodsSource, Runtime, Settings
+from canary.config.settings import (
+    HttpSource,
+    KubernetesTarget,
+    PodsSource,
+    PreflightSettings,
+    Runtime,
+    Settings,
+)
 from canary.core.strategy import (
     ERRORS,
     LATENCY,
@@ -18,6 +25,7 @@ from canary.core.strategy import (
     Strategy,
 )
 from canary.errors import InvalidError
+from canary.preflight.facts import Asked
 
 LOCAL = """\
 target: {local: shop}
@@ -206,6 +214,42 @@ def test_the_part_of_a_margin_that_is_left_out_does_not_widen_the_other(
 
     assert found.margin.ratio == pytest.approx(margin.ratio)
     assert found.margin.abs == pytest.approx(margin.abs)
+
+
+def test_what_is_checked_before_a_release_has_its_paths_from_the_folder_of_the_file(tmp_path: Path) -> None:
+    text = """\
+preflight:
+  strict: true
+  evidence: evidence
+  stateless: a cache
+  backup: {max_age: 12h}
+  drill: {max_age: 30d, rto: 5m, rpo: 1h}
+  prometheus: {url: "http://p:9090/", token_file: token, timeout: 2s}
+  alertmanager: {url: "http://a:9093", ca_file: /etc/ca.pem}
+  unit: shop.service
+  exposure: 3
+"""
+    found = loaded(tmp_path, LOCAL + text).preflight
+    assert found == PreflightSettings(
+        strict=True,
+        evidence=tmp_path / "evidence",
+        asked=Asked(12 * 3600.0, 30 * 86400.0, 300.0, 3600.0, "a cache", False, 3.0),
+        prometheus=HttpSource("http://p:9090", tmp_path / "token", timeout_s=2.0),
+        alertmanager=HttpSource("http://a:9093", ca_file=Path("/etc/ca.pem")),
+        unit=tmp_path / "shop.service",
+    )
+    assert loaded(tmp_path, CLUSTER + "preflight: {secrets: true}").preflight.asked == Asked(secrets=True)
+
+
+def test_nothing_is_demanded_unless_said(tmp_path: Path) -> None:
+    assert loaded(tmp_path, LOCAL).preflight == PreflightSettings()
+
+
+@pytest.mark.parametrize("key", ["unit: shop.service", "exposure: 3"])
+def test_a_unit_is_for_a_local_service(tmp_path: Path, key: str) -> None:
+    with pytest.raises(InvalidError) as caught:
+        loaded(tmp_path, CLUSTER + f"preflight: {{{key}}}")
+    assert "is for a local service: pods are looked at in the cluster" in caught.value.faults[0]
 
 
 def test_the_digest_is_that_of_what_is_meant_not_of_the_words_or_the_place(tmp_path: Path) -> None:

@@ -7,7 +7,8 @@ import yaml
 
 from canary.errors import DeniedError, InvalidError, TransientError
 from canary.kube import rights
-from canary.kube.rbac import Account, Rule, explained, role, rules
+from canary.kube.configs import Kind
+from canary.kube.rbac import PREFLIGHT, Account, Rule, explained, role, rules
 from canary.kube.session import Body, Json, Session
 
 SCALE = Rule("apps", "deployments/scale", ("update",), "shift replicas", ("web", "web-canary"))
@@ -147,8 +148,31 @@ def test_no_rule_has_a_wildcard_or_secrets_or_the_right_to_become_another(accoun
     for rule in role(account, "web", "shop")["rules"]:
         words = [word for values in rule.values() for word in values]
         assert not any("*" in word for word in words), rule
-        assert not {"secrets", "pods/exec", "pods/log", "serviceaccounts", "nodes"} & set(rule["resources"])
+        assert not {"secrets", "pods/exec", "pods/log", "serviceaccounts/token", "nodes"} & set(
+            rule["resources"]
+        )
+        # To read one is to see whether its pods get a token; to become one is another right.
+        assert "serviceaccounts" not in rule["resources"] or rule["verbs"] == ["get"]
         assert not {"impersonate", "escalate", "bind", "deletecollection"} & set(rule["verbs"])
+
+
+def test_the_role_of_the_checks_is_a_viewer_s_and_what_they_look_at_besides() -> None:
+    assert rules(Account.PREFLIGHT, "web") == (*rules(Account.VIEWER, "web"), *PREFLIGHT)
+    assert all(set(one.verbs) <= {"get", "list", "watch"} for one in rules(Account.PREFLIGHT, "web"))
+
+
+@pytest.mark.parametrize("account", [Account.DRIVER, Account.STARTER, Account.VIEWER])
+def test_who_checks_besides_gets_no_rule_twice_and_lacks_none(account: Account) -> None:
+    found = rules(account, "web", set(Kind), preflight=True)
+    granted_ = role(account, "web", "shop", set(Kind), preflight=True)["rules"]
+    assert rights.lacking(PREFLIGHT, granted_) == ()
+    assert len(set(found)) == len(found)
+    more = set(found) - set(rules(account, "web", set(Kind)))
+    assert more <= set(PREFLIGHT)
+    jobs = next(one for one in PREFLIGHT if one.resource == "jobs")
+    assert (jobs in more) is (account is not Account.STARTER)
+    assert "rolebindings" in explained(account, "web", "shop", preflight=True)
+    assert "rolebindings" not in explained(account, "web", "shop")
 
 
 @pytest.mark.parametrize("account", list(Account))
