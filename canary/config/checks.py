@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from itertools import pairwise
 
+from canary.config import guards
 from canary.config.document import Place
 from canary.config.schema import File, Metric, Pods
 from canary.config.units import format_duration
@@ -205,5 +206,9 @@ CHECKS: tuple[Check, ...] = (
     (("analysis.interval", "analysis.source", "local.scrape"), _interval),
     (("analysis.warm_up",), _warm_up),
     (("analysis.metrics",), _metrics),
+    (("guards",), guards.unique),
+    (("gauges", "analysis.metrics"), guards.gauges),
+    (("guards", "gauges", "analysis.metrics"), guards.conditions),
+    (("guards", "gauges", "analysis.metrics", "local", "target"), guards.limits),
 )
 """Each check with the keys it reads: it is left out while one of them is faulty by itself."""

@@ -1,18 +1,27 @@
 """The shape of `canary.yaml`: keys, types, defaults, meanings. What must go together is in `checks`."""
 
-import re
-import shlex
-from collections.abc import Callable
-from typing import Annotated, Any, Literal
+from typing import Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
-from pydantic_core import PydanticCustomError
+from pydantic import BaseModel, ConfigDict, Field
 
-from canary.config import units
-
-JsonSchema = dict[str, Any]
-
-NAME_PATTERN = "^[A-Za-z0-9]([-._A-Za-z0-9]{0,61}[A-Za-z0-9])?$"
+from canary.config.fields import (
+    Address,
+    Command,
+    Cores,
+    Duration,
+    Name,
+    Percentage,
+    Points,
+    Rate,
+    Ratio,
+    Size,
+    Stretch,
+    Text,
+    Url,
+    UrlPath,
+    Weight,
+    Word,
+)
 
 PROBES = (
     "/health", "/healthz", "/health/*", "/live", "/livez", "/ready", "/readyz", "/-/healthy", "/-/ready",
@@ -22,122 +31,6 @@ PROBES = (
 
 PROBE_LABELS = ("path", "handler", "route", "http_route")
 """Labels in which instrumentation libraries keep a request's path."""
-
-
-def _wanted(parse: Callable[[object], Any]) -> BeforeValidator:
-    """Parse a quantity; what is wanted goes into the error's text."""
-
-    def validate(value: object) -> object:
-        try:
-            return parse(value)
-        except ValueError as fault:
-            raise PydanticCustomError("wanted", "{text}", {"text": str(fault)}) from fault
-
-    return BeforeValidator(validate)
-
-
-def _longer(parse: Callable[[object], float]) -> Callable[[object], float]:
-    def positive(value: object) -> float:
-        seconds = parse(value)
-        if seconds <= 0:
-            raise ValueError("wanted a duration above 0s")
-        return seconds
-
-    return positive
-
-
-def _ratio(value: object) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not value >= 1:
-        raise ValueError("wanted a number of at least 1, such as 1.5")
-    return float(value)
-
-
-def _word(value: object) -> str:
-    # A number is not taken for its text: 1.10 would have become 1.1 on the way.
-    if isinstance(value, str):
-        return value
-    quotes = "" if isinstance(value, list | dict) else ": put it in quotes"
-    raise ValueError(f"wanted text{quotes}")
-
-
-def _argument(value: object) -> str:
-    if value == "":
-        raise ValueError("wanted text that is not empty")
-    return _word(value)
-
-
-def _command(value: object) -> object:
-    if isinstance(value, str):
-        try:
-            words = ", ".join(f'"{word}"' for word in shlex.split(value))
-        except ValueError:
-            words = '"python", "-m", "service"'
-        raise ValueError(f"wanted a list of words: [{words}]")
-    return value
-
-
-def _path_of_url(value: object) -> str:
-    if isinstance(value, str) and value.startswith("/") and not any(one.isspace() for one in value):
-        return value
-    raise ValueError("wanted a path that begins with /, such as /health")
-
-
-def _url(value: object) -> str:
-    if isinstance(value, str) and re.fullmatch(r"https?://[^\s/]\S*", value):
-        return value.rstrip("/")
-    raise ValueError("wanted a URL such as https://prometheus:9090")
-
-
-def _name(value: object) -> str:
-    if isinstance(value, str) and re.fullmatch(NAME_PATTERN, value):
-        return value
-    raise ValueError("wanted a name: letters, digits, - . _ inside, at most 63 of them")
-
-
-def _text(pattern: str, *examples: object) -> WithJsonSchema:
-    return WithJsonSchema({"type": "string", "pattern": pattern, "examples": list(examples)})
-
-
-Duration = Annotated[float, _wanted(units.parse_duration), _text(units.DURATION_PATTERN, "15s", "1m30s")]
-Stretch = Annotated[
-    float, _wanted(_longer(units.parse_duration)), _text(units.DURATION_PATTERN, "15s", "1m30s")
-]
-Percentage = Annotated[float, _wanted(units.parse_percentage), _text(units.PERCENT_PATTERN, "10%")]
-Points = Annotated[float, _wanted(units.parse_points), _text(units.POINTS_PATTERN, "0.5pp")]
-Rate = Annotated[
-    float,
-    _wanted(units.parse_rate),
-    WithJsonSchema(
-        {
-            "anyOf": [
-                {"type": "number", "exclusiveMinimum": 0, "maximum": 0.5},
-                {"type": "string", "pattern": units.PERCENT_PATTERN},
-            ],
-            "examples": [0.01, "1%"],
-        }
-    ),
-]
-Weight = Annotated[
-    float,
-    _wanted(units.parse_weight),
-    WithJsonSchema(
-        {
-            "anyOf": [
-                {"type": "number", "exclusiveMinimum": 0, "exclusiveMaximum": 100},
-                {"type": "string", "pattern": units.PERCENT_PATTERN},
-            ],
-            "examples": [10, "10%"],
-        }
-    ),
-]
-Ratio = Annotated[float, _wanted(_ratio), WithJsonSchema({"type": "number", "minimum": 1})]
-Address = Annotated[tuple[str, int], _wanted(units.parse_address), _text("^.+:[0-9]{1,5}$", "127.0.0.1:8080")]
-UrlPath = Annotated[str, _wanted(_path_of_url), _text(r"^/\S*$", "/health")]
-Url = Annotated[str, _wanted(_url), _text("^https?://.+", "https://prometheus:9090")]
-Name = Annotated[str, _wanted(_name), _text(NAME_PATTERN, "shop")]
-Text = Annotated[str, _wanted(_argument), WithJsonSchema({"type": "string", "minLength": 1})]
-Word = Annotated[str, _wanted(_word), WithJsonSchema({"type": "string"})]
-Command = Annotated[list[Word], _wanted(_command), Field(min_length=1)]
 
 
 class Section(BaseModel):
@@ -171,6 +64,13 @@ class Target(Section):
     )
 
 
+class Limits(Section):
+    """What one replica may use at most."""
+
+    memory: Size | None = Field(None, description="Resident memory.")
+    cpu: Cores | None = Field(None, description="In cores.")
+
+
 class Local(Section):
     """A service that the local runtime keeps running on this machine."""
 
@@ -191,6 +91,9 @@ class Local(Section):
     ready: Stretch = Field(30.0, description="A replica that is not ready after this long never will be.")
     drain: Duration = Field(10.0, description="At most this long for open connections of a replica to end.")
     scrape: Stretch = Field(15.0, description="How often each replica is scraped.")
+    limits: Limits | None = Field(
+        None, description="What guards take for a replica's limits; nothing holds a replica to them."
+    )
     state: Text = Field(".canary", description="Folder of everything kept on disk; relative to this file.")
 
 
@@ -339,6 +242,19 @@ class Analysis(Section):
     )
 
 
+class Guard(Section):
+    """A rule over the canary that acts by itself, outside of what the statistics promise."""
+
+    name: Name = Field(description="What it is called; each its own.")
+    condition: Text = Field(
+        description="When it acts, such as `memory_usage > 90% for 30s`; see docs/guards.md."
+    )
+    action: Literal["alert", "pause", "abort"] = Field(
+        description="alert: tell people. pause: hold the release. abort: roll it back at once."
+    )
+    alert: bool = Field(False, description="Tell people, whatever else it does.")
+
+
 class Controller(Section):
     """The driver as a Job in the cluster, for `canary start --in-cluster`."""
 
@@ -379,6 +295,11 @@ class File(Section):
     )
     analysis: Analysis = Field(
         Analysis.model_validate({}), description="How the canary is compared with the stable."
+    )
+    guards: list[Guard] = Field([], description="Rules over the canary that act by themselves.")
+    gauges: dict[str, Text] = Field(
+        default_factory=dict,
+        description="Name -> series selector of a gauge that the pods show, for guards to speak of.",
     )
     controller: Controller | None = Field(
         None, description="The driver as a Job in the cluster (Kubernetes)."

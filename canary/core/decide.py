@@ -6,12 +6,13 @@ any two effects leaves a pair (record, workloads) that this same function goes o
 """
 
 from dataclasses import replace
+from math import inf
 
 from canary.core import bookkeeping, gates, walk, weights
 from canary.core.actions import Act, Decision, Move, Wait
 from canary.core.assessed import Assessed, Hold
 from canary.core.observation import Observation, World
-from canary.core.release import Outcome, Pause, Phase, Release, Stage
+from canary.core.release import BY_GUARD, Outcome, Pause, Phase, Release, Stage
 from canary.core.strategy import OnInconclusive, Promote, Shift
 
 BY_ITSELF = "canary"
@@ -84,7 +85,7 @@ def _progress(release: Release, seen: Observation, assessed: Assessed) -> Decisi
     """Bring the replicas to the step; then hold it as the policy says."""
     world = _there(seen)
     given = release.strategy.shift is Shift.GIVEN
-    if over := _deadline(release, seen, assessed):
+    if over := _paused_by_guard(release, seen, assessed) or _deadline(release, seen, assessed):
         return over
     if not given:
         goal = goal_of(world, release)
@@ -204,7 +205,21 @@ def _promote(release: Release, seen: Observation, how: str) -> Move:
 def _pause(release: Release, seen: Observation, reason: str, by: str = BY_ITSELF) -> Move:
     """Record a pause of the policy's own."""
     pause = Pause(by, since=seen.at, until=seen.at + release.strategy.pause_max_s, reason=reason)
-    return Move(release.with_(pause=pause), f"pause: {reason}")
+    named = f" by {by}" if pause.guard is not None else ""
+    return Move(release.with_(pause=pause), f"pause{named}: {reason}")
+
+
+def _paused_by_guard(release: Release, seen: Observation, assessed: Assessed) -> Move | None:
+    """A guard asks for a pause that it has not had yet: one for each time that it fires."""
+    state = gates.pausing(assessed)
+    if state is None or state.since is None or release.pause is not None:
+        return None
+    name = state.guard.name
+    if state.since <= release.heeded.get(name, -inf):
+        return None
+    reason = gates.guard_words(state, seen.at).removeprefix(f"{BY_GUARD}{name}: ")
+    heeded = release.with_(heeded={**release.heeded, name: state.since})
+    return _pause(heeded, seen, reason, by=f"{BY_GUARD}{name}")
 
 
 def _may_conclude(release: Release, seen: Observation) -> bool:
@@ -296,6 +311,8 @@ def _bake(release: Release, seen: Observation, assessed: Assessed) -> Decision:
         return Wait(f"baking, {left:.0f} s to go")
     if not _there(seen).stable.settled:
         return Wait("baked; waiting for all pods to be ready")
+    if state := gates.pausing(assessed):
+        return Wait(f"baked, but {gates.guard_words(state, seen.at)}", Hold.PAUSED_BY)
     return _settle_promoted(release, seen)
 
 
