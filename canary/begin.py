@@ -166,4 +166,7 @@ def _strategy(ports: "Ports", settings: Settings, options: StartOptions, world: 
     strategy = replace(strategy, steps=tuple(step.weight for step in planned), probe_rate=probed)
     if options.timeout_s is not None:
         strategy = replace(strategy, deadline_s=options.timeout_s)
-    return replace(strategy, metrics=()) if options.skip_analysis else strategy
+    if not options.skip_analysis:
+        return strategy
+    # Guards are no analysis: whoever wants none leaves them out of the file.
+    return replace(strategy, metrics=(), uncompared=strategy.metrics if strategy.guards else ())

@@ -40,6 +40,7 @@ EXITS = {
     Outcome.SUPERSEDED: Exit.SUPERSEDED,
     Outcome.NEVER_READY: Exit.NEVER_READY,
     Outcome.OTHER_IMAGE: Exit.ROLLED_BACK,
+    Outcome.GUARD: Exit.ROLLED_BACK,
 }
 
 

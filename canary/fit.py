@@ -3,10 +3,13 @@
 from dataclasses import replace
 
 from canary.config.settings import Settings
+from canary.core.guards import rules
 from canary.core.observation import World
 from canary.core.strategy import Capacity, Promote, Strategy
+from canary.core.vocabulary import OF_LIMIT
 from canary.core.weights import PlannedStep, plan
 from canary.errors import InvalidError
+from canary.rules.condition import names
 
 
 def fitted(settings: Settings, world: World) -> Strategy:
@@ -18,7 +21,7 @@ def fitted(settings: Settings, world: World) -> Strategy:
     Raises:
         InvalidError: the configuration asks for what this target cannot have.
     """
-    strategy = settings.strategy
+    strategy = _limited(settings, world)
     external = strategy.promote is Promote.EXTERNAL
     if external and strategy.bake_s:
         raise InvalidError(
@@ -36,6 +39,29 @@ def fitted(settings: Settings, world: World) -> Strategy:
             remedy="Set `capacity: extra`, or leave `capacity` out: canary pods then come on top.",
         )
     return replace(strategy, capacity=Capacity.EXTRA)
+
+
+def _limited(settings: Settings, world: World) -> Strategy:
+    """The strategy with the limits of the target's pods, where guards speak of parts of them.
+
+    Raises:
+        InvalidError: there is no such limit.
+    """
+    strategy = settings.strategy
+    if strategy.guards:
+        strategy = replace(strategy, limits=world.limits)
+    for rule in rules(strategy):
+        for name in sorted(names(rule.condition) & OF_LIMIT.keys()):
+            limit = OF_LIMIT[name]
+            if (world.limits.memory_bytes if limit == "memory" else world.limits.cpu_cores) is None:
+                other = "memory_bytes > 400MiB" if limit == "memory" else "cpu_cores > 0.9"
+                raise InvalidError(
+                    f"{settings.path}: guard {rule.name}: {name} is a part of the {limit} limit, and the "
+                    f"pods of {settings.target} have none",
+                    remedy=f"Set resources.limits.{limit} of the container, or say how much instead of which "
+                    f"part: {other}.",
+                )
+    return strategy
 
 
 def steps(strategy: Strategy, world: World) -> tuple[PlannedStep, ...]:

@@ -7,16 +7,19 @@ Whoever drives carries the decision out (`canary.loop`); whoever follows leaves 
 
 from dataclasses import dataclass, replace
 
-from canary.core import assess, journal
+from canary.core import assess, guards, journal
 from canary.core.actions import Decision, Wait
 from canary.core.assess import Assessment
 from canary.core.assessed import Assessed
 from canary.core.decide import decide
+from canary.core.guards import Watch
 from canary.core.observation import Observation
 from canary.core.release import Phase, Release, Stage
+from canary.core.samples import Scrapes
 from canary.core.walk import rolled_back
 from canary.errors import MissingError
 from canary.ports import Clock, Lease, LedgerStore, Metrics, Recorded, Records, Seals, Term, Workloads
+from canary.watch import watched
 
 POLL_S = 2.0
 """Longest wait between two ticks: a person's wish is obeyed within this time."""
@@ -49,6 +52,7 @@ class Memory:
     Attributes:
         assessment: the evidence so far, and how far the source was read.
         assessed: what it came to when the source was read last.
+        watch: what the guards have seen.
         book: ledger entries not yet written, and the last one written.
         taken_over: this driver has noted that it took the release over.
         read: the metrics source has been read by this driver for this release.
@@ -58,6 +62,7 @@ class Memory:
 
     assessment: Assessment | None = None
     assessed: Assessed | None = None
+    watch: Watch | None = None
     book: journal.Journal | None = None
     taken_over: bool = False
     read: bool = False
@@ -93,11 +98,19 @@ def look(ports: Ports, target: str, memory: Memory, term: Term | None = None) ->
     judged = bool(release.strategy.metrics) and release.phase in (Phase.PENDING, Phase.PROGRESSING)
     if judged and term is None and not ports.metrics.keeps_history:
         return _followed(recorded, seen, replace(assessed, elsewhere=True), memory)
+    scrapes = None
     if judged and not seen.window_lost and (known := _just_read(release, seen, memory)) is not None:
         assessed = known
     elif judged and not seen.window_lost:
-        assessed, assessment = _assess(ports, release, seen, memory)
+        assessed, assessment, scrapes = _assess(ports, release, seen, memory)
         memory = replace(memory, assessment=assessment, assessed=assessed, read=True)
+    # Where pods are scraped by their driver alone, nobody else asks them, or knows how guards stand.
+    if term is not None or ports.metrics.keeps_history:
+        each_s = None if judged else poll_s(release) / 2
+        assessed, watch = watched(
+            ports.metrics, release, seen, assessed, memory.watch, scrapes=scrapes, read_each_s=each_s
+        )
+        memory = replace(memory, watch=watch)
     return Ticked(recorded, seen, assessed, decide(release, seen, assessed), memory)
 
 
@@ -107,7 +120,8 @@ def _still_true(memory: Memory, release: Release) -> Memory:
     if before is None or before.key == assess.key(release):
         return memory
     if assess.window(before) == (release.id, release.window):
-        return replace(memory, assessment=None, assessed=None, book=None)
+        watch = guards.anew(memory.watch, release) if memory.watch is not None else None
+        return replace(memory, assessment=None, assessed=None, watch=watch, book=None)
     # Somebody else drove meanwhile and opened another window: what was scraped before is spent.
     return Memory()
 
@@ -160,11 +174,13 @@ def _just_read(release: Release, seen: Observation, memory: Memory) -> Assessed 
     return replace(memory.assessed, looks=())
 
 
-def _assess(ports: Ports, release: Release, seen: Observation, memory: Memory) -> tuple[Assessed, Assessment]:
+def _assess(
+    ports: Ports, release: Release, seen: Observation, memory: Memory
+) -> tuple[Assessed, Assessment, Scrapes]:
     """Read what is new since the last look, and judge it."""
     assessment = memory.assessment or assess.begin(release, reads_from=memory.reads_from)
     scrapes = ports.metrics.read(assess.query(release, assessment, seen.at))
-    return assess.advance(release, assessment, scrapes, seen)
+    return *assess.advance(release, assessment, scrapes, seen), scrapes
 
 
 def poll_s(release: Release) -> float:

@@ -25,11 +25,8 @@ from canary.errors import (
 )
 from canary.looking import Memory, Ports, Ticked, look, poll_s
 from canary.patience import Patience, rest
-from canary.ports import (
-    Recorded,
-    Reporter,
-    Term,
-)
+from canary.ports import Recorded, Reporter, Term
+from canary.watch import forgotten
 
 OUT_OF_REACH_S = 900.0
 """Stop driving, and say what is left, after this long without an answer."""
@@ -53,6 +50,9 @@ def tick(ports: Ports, target: str, memory: Memory, term: Term, reporter: Report
     found = look(ports, target, memory, term)
     book = found.memory.book or journal.opened(ports.ledger.read(target), found.recorded.release)
     book = book.with_looks(found.recorded.release, found.assessed.looks, ports.actor)
+    book = book.with_guards(found.recorded.release, found.assessed.events, ports.actor)
+    if told := forgotten(found.recorded.release, memory.watch, found.memory.watch, ports.metrics):
+        reporter.note(told)
     book = sealing.told(ports.seals, book, found.recorded.release, found.seen.at, ports.actor, reporter)
     recorded, memory = found.recorded, replace(found.memory, book=book)
     reporter.tick(found.recorded, found.seen, found.assessed, found.decision)

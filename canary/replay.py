@@ -92,6 +92,9 @@ def replay(
         interval_s=trace.header.interval_s,
         scrape_interval_s=max(trace.header.interval_s, trace.spacing_s),
         shift=Shift.GIVEN,
+        # A recording has the counters that were compared, and none of the gauges.
+        guards=(),
+        gauges=(),
     )
     stage = _Stage(trace, strategy)
     ports = stage.ports()

@@ -88,8 +88,9 @@ def settings(path: Path | None, *, namespace: str | None = None, context: str | 
 
     found = load.load(path if path is not None else Path("canary.yaml"))
     for metric in found.strategy.metrics:
-        series_of(metric)
         check_arms(metric)
+    for metric in found.strategy.read:
+        series_of(metric)
     if namespace is None and context is None:
         return found
     if found.kubernetes is None:

@@ -10,7 +10,7 @@ from itertools import count
 from canary.core.actions import Action, Remove, Scale, SetRevision
 from canary.core.observation import Arm, Budget, Pod, Workload, World
 from canary.core.release import Release
-from canary.core.revision import Revision, template_hash
+from canary.core.revision import Limits, Revision, template_hash
 from canary.core.strategy import MetricKind
 from canary.errors import ConflictError, DeniedError, InvalidError, TransientError
 from tests.fakes import FakeClock
@@ -28,6 +28,7 @@ class Behaviour:
         error_rate: share of requests that fail. overload: `(rate, error_rate)`: a pod that gets more
             requests a second than this fails at that rate instead.
         latency: shares of requests per bucket of EDGES and above, summing to 1.
+        shows: further series on its page, by its age in seconds.
     """
 
     start_s: float = 2.0
@@ -37,6 +38,7 @@ class Behaviour:
     error_rate: float = 0.003
     overload: tuple[float, float] | None = None
     latency: tuple[float, ...] = (0.6, 0.3, 0.08, 0.015, 0.005)
+    shows: Callable[[float], Mapping[str, float]] = lambda age_s: {}
 
 
 @dataclass
@@ -107,6 +109,7 @@ class FakeCluster:
         out_of_reach, refused: while True, every call raises TransientError, or DeniedError.
         touched: every action applied, in order. prepared: configuration asked for. tidied: ids of releases.
         scaler, budgets, full: what others ask for; `full`: why there is no room for more pods.
+        limits: of each pod.
     """
 
     def __init__(
@@ -124,6 +127,7 @@ class FakeCluster:
         self.surge, self.unavailable = 1, 0
         self.scaler = self.full = ""
         self.budgets: tuple[Budget, ...] = ()
+        self.limits = Limits()
         self.pods: list[FakePod] = []
         self.unserved = 0.0
         self.out_of_reach = False
@@ -155,7 +159,8 @@ class FakeCluster:
         stable = self._seen(Arm.STABLE)
         assert stable is not None
         canary = self._seen(Arm.CANARY)
-        return World(stable, canary, self.surge, self.unavailable, budgets=self.budgets, scaler=self.scaler)
+        world = World(stable, canary, self.surge, self.unavailable, budgets=self.budgets, scaler=self.scaler)
+        return replace(world, limits=self.limits)
 
     def apply(self, action: Action, *, within_s: float) -> None:
         self._reach()

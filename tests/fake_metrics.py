@@ -1,6 +1,6 @@
 """Metrics in memory: what a fake cluster's pods would be scraped for. Any stretch reads the same again."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
 from canary.core.observation import Arm
@@ -18,6 +18,7 @@ class _Scraped:
     at: float
     started: float
     counters: Mapping[MetricKind, tuple[float, ...]]
+    gauges: Mapping[str, float]
 
 
 @dataclass
@@ -31,6 +32,7 @@ class FakeMetrics:
         keeps_history: without it, a read gives only scrapes made since `begun`.
         begun: unix seconds at which the process began that scrapes now.
         lag_s: scrapes younger than this are not in the answer yet.
+        gauges: what a pod shows at a time, by the names that are asked for.
         reads: every query, in order.
     """
 
@@ -43,6 +45,7 @@ class FakeMetrics:
     reachable: bool = True
     scraping: bool = True
     hidden: set[str] = field(default_factory=set)
+    gauges: Callable[[FakePod, float], Mapping[str, float]] = lambda pod, at: {}
     reads: list[MetricsQuery] = field(default_factory=list)
     _scrapes: list[_Scraped] = field(default_factory=list)
 
@@ -83,13 +86,17 @@ class FakeMetrics:
         )
 
     def _keep(self, pod: FakePod, at: float) -> None:
-        self._scrapes.append(_Scraped(pod.name, pod.arm, pod.revision.hash, at, pod.started, pod.counters()))
+        shown = pod.counters(), self.gauges(pod, at)
+        self._scrapes.append(_Scraped(pod.name, pod.arm, pod.revision.hash, at, pod.started, *shown))
 
 
 def _sample(scraped: _Scraped, query: MetricsQuery) -> Sample | None:
     for arm, facts in query.arms.items():
         listed = any(pod.name == scraped.pod for pod in facts.pods)
         if listed or (scraped.arm is arm and scraped.revision in facts.revisions):
-            counters = {metric.name: scraped.counters[metric.kind] for metric in query.metrics}
-            return Sample(scraped.pod, arm, scraped.at, counters, scraped.started)
+            counted = [metric for metric in query.metrics if metric.kind is not MetricKind.GAUGE]
+            counters = {metric.name: scraped.counters[metric.kind] for metric in counted}
+            asked = {metric.name for metric in query.metrics} & scraped.gauges.keys()
+            gauges = {name: (scraped.gauges[name],) for name in asked}
+            return Sample(scraped.pod, arm, scraped.at, counters, scraped.started, gauges=gauges)
     return None

@@ -12,6 +12,8 @@ from canary.core.weights import PlannedStep, limits
 from canary.errors import MissingError
 from canary.view import words
 
+OUTSIDE = "these act by themselves: no false-rollback rate is promised for them"
+"""What a person should know of guards."""
 NOTICE_S = 2.0
 """A verdict is acted on within this time."""
 
@@ -51,6 +53,7 @@ def plan_document(session: Session, version: str | None) -> dict[str, Any]:
         "false_rollback_rate": strategy.false_rollback_rate,
         "false_promotion_rate": strategy.false_promotion_rate,
         "metrics": _metrics(strategy),
+        "guards": _guards(strategy),
         "forecast": forecast(session, world, steps[-1].share),
         "promote": str(strategy.promote),
         "rollback": _rollback(session, world, steps, strategy),
@@ -113,6 +116,19 @@ def _metrics(strategy: Strategy) -> list[dict[str, Any]]:
             "margin_abs": metric.margin.abs,
         }
         for metric in strategy.metrics
+    ]
+
+
+def _guards(strategy: Strategy) -> list[dict[str, Any]]:
+    return [
+        {
+            "name": guard.name,
+            "condition": guard.condition,
+            "action": str(guard.action),
+            "alert": guard.alert,
+            "told": str(guard),
+        }
+        for guard in strategy.guards
     ]
 
 
@@ -207,6 +223,7 @@ def _rules(document: Mapping[str, Any]) -> list[str]:
         f"promises:  at most {words.percent(document['false_rollback_rate'])} of good versions rolled back, "
         f"at most {words.percent(document['false_promotion_rate'])} of those beyond the margin promoted",
         *_metric_lines(document),
+        *_guard_lines(document),
         *_forecast_lines(document["forecast"]),
     ]
 
@@ -217,6 +234,11 @@ def _metric_lines(document: Mapping[str, Any]) -> list[str]:
         f"x{words.ratio(metric['margin_ratio'])} or {100 * metric['margin_abs']:g}pp more, the larger"
         for metric in document["metrics"]
     ] or ["compares:  nothing: no metric is configured"]
+
+
+def _guard_lines(document: Mapping[str, Any]) -> list[str]:
+    lines = [f"guards:    {guard['name']}: {guard['told']}" for guard in document["guards"]]
+    return [*lines, f"           {OUTSIDE}"] if lines else []
 
 
 def _forecast_lines(found: Mapping[str, Any]) -> list[str]:

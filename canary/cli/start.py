@@ -177,6 +177,8 @@ def _drive(session: Session, version: str, asked: "StartOptions", *, plain: bool
     with viewing(session, output, plain=plain) as view:
         if not asked.skip_analysis and (warning := _warning(session)):
             view.note(f"warning: {warning}")
+        if names := [guard.name for guard in session.settings.strategy.guards]:
+            view.note(f"guards {', '.join(names)} act by themselves, outside of the false-rollback rate")
         found = conducted(
             session, lambda: wiring.start(session.ports, session.settings, version, asked, view)
         )

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from itertools import pairwise
 from pathlib import PurePosixPath
 
+from canary.config import guards
 from canary.config.document import Place
 from canary.config.schema import File, Metric, Pods
 from canary.config.units import format_duration
@@ -263,5 +264,9 @@ CHECKS: tuple[Check, ...] = (
     (("analysis.metrics",), _metrics),
     (("ledger", "target", "local.state"), _seal),
     (("ledger", "controller"), _seal_secret),
+    (("guards",), guards.unique),
+    (("gauges", "analysis.metrics"), guards.gauges),
+    (("guards", "gauges", "analysis.metrics"), guards.conditions),
+    (("guards", "gauges", "analysis.metrics", "local", "target"), guards.limits),
 )
 """Each check with the keys it reads: it is left out while one of them is faulty by itself."""

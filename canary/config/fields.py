@@ -9,6 +9,8 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSche
 from pydantic_core import PydanticCustomError
 
 from canary.config import units
+from canary.rules import quantity
+from canary.rules.quantity import Kind
 
 NAME_PATTERN = "^[A-Za-z0-9]([-._A-Za-z0-9]{0,61}[A-Za-z0-9])?$"
 
@@ -83,6 +85,22 @@ def _name(value: object) -> str:
     raise ValueError("wanted a name: letters, digits, - . _ inside, at most 63 of them")
 
 
+def _size(value: object) -> float:
+    try:
+        size = quantity.parse(value, Kind.BYTES) if isinstance(value, str) else 0.0
+    except quantity.QuantityError:
+        size = 0.0
+    if size <= 0:
+        raise ValueError(f"wanted {quantity.WANTED[Kind.BYTES]}")
+    return size
+
+
+def _cores(value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
+        raise ValueError("wanted a number of cores above 0, such as 0.5")
+    return float(value)
+
+
 def _text(pattern: str, *examples: object) -> WithJsonSchema:
     return WithJsonSchema({"type": "string", "pattern": pattern, "examples": list(examples)})
 
@@ -126,6 +144,10 @@ Url = Annotated[str, wanted(_url), _text("^https?://.+", "https://prometheus:909
 Name = Annotated[str, wanted(_name), _text(NAME_PATTERN, "shop")]
 Text = Annotated[str, wanted(_argument), WithJsonSchema({"type": "string", "minLength": 1})]
 Word = Annotated[str, wanted(_word), WithJsonSchema({"type": "string"})]
+Size = Annotated[float, wanted(_size), _text("^[0-9].*$", "512MiB")]
+Cores = Annotated[
+    float, wanted(_cores), WithJsonSchema({"type": "number", "exclusiveMinimum": 0, "examples": [0.5]})
+]
 Command = Annotated[list[Word], wanted(_command), Field(min_length=1)]
 
 

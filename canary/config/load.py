@@ -19,7 +19,7 @@ from canary.errors import CanaryError, DeniedError, InvalidError, MissingError
 
 __all__ = ["documents", "load", "schema_document"]
 
-NOT_YET = frozenset({"budget", "guards", "hooks"})
+NOT_YET = frozenset({"budget", "hooks"})
 """Keys that a later version will understand."""
 
 

@@ -3,12 +3,13 @@
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
 
 from canary.config import schema, schema_preflight
+from canary.config.compared import metrics_of
+from canary.config.guards import guards_of
 from canary.config.settings import (
     PROBE_READY_S,
     ControllerSettings,
@@ -23,21 +24,9 @@ from canary.config.settings import (
     SealWebhook,
     Settings,
 )
-from canary.core.strategy import (
-    ERRORS,
-    LATENCY,
-    Capacity,
-    Margin,
-    Metric,
-    MetricKind,
-    OnInconclusive,
-    Promote,
-    Strategy,
-)
+from canary.core.revision import Limits
+from canary.core.strategy import Capacity, OnInconclusive, Promote, Strategy
 from canary.preflight.facts import Asked
-
-_USUAL_ERRORS = schema.Errors.model_validate({})
-_USUAL_LATENCY = schema.Latency.model_validate({})
 
 READY_SLACK_S = 5.0
 """A release waits this much longer for a pod than the local runtime does, seconds."""
@@ -108,6 +97,7 @@ def _local(file: schema.File, folder: Path) -> LocalService | None:
         ready_s=local.ready,
         drain_s=local.drain,
         scrape_s=local.scrape,
+        limits=Limits(local.limits.memory, local.limits.cpu) if local.limits is not None else Limits(),
     )
 
 
@@ -201,6 +191,7 @@ def _scrapes(file: schema.File) -> tuple[float, float]:
 def _strategy(file: schema.File) -> Strategy:
     analysis, local = file.analysis, file.local
     scrape_s, probe_rate = _scrapes(file)
+    guards, gauges = guards_of(file)
     return Strategy(
         steps=tuple(file.steps),
         hold_min_s=file.hold.min,
@@ -214,7 +205,7 @@ def _strategy(file: schema.File) -> Strategy:
         warm_up_max_s=analysis.warm_up.max,
         false_rollback_rate=analysis.false_rollback_rate,
         false_promotion_rate=analysis.false_promotion_rate,
-        metrics=tuple(one for metric in analysis.metrics for one in _metrics(metric)),
+        metrics=metrics_of(analysis),
         exclude=_exclude(file),
         bake_s=file.bake,
         # The runtime gives a pod up first, and knows why.
@@ -222,6 +213,8 @@ def _strategy(file: schema.File) -> Strategy:
         probe_rate=probe_rate,
         capacity=Capacity(file.capacity) if file.capacity else Capacity.REPLACE,
         promote=Promote(file.promote),
+        guards=guards,
+        gauges=gauges,
     )
 
 
@@ -236,38 +229,3 @@ def _exclude(file: schema.File) -> Mapping[str, tuple[str, ...]]:
         for label in schema.PROBE_LABELS:
             found[label] = tuple(dict.fromkeys((*found.get(label, ()), *own)))
     return found
-
-
-def _metrics(metric: schema.Metric) -> Iterator[Metric]:
-    if metric.preset is not None:
-        both = metric.errors is None and metric.latency is None
-        if metric.errors is not None or both:
-            yield _tuned(
-                replace(ERRORS, preset=metric.preset), metric.errors or schema.Errors.model_validate({})
-            )
-        if metric.latency is not None or both:
-            yield _tuned(
-                replace(LATENCY, preset=metric.preset), metric.latency or schema.Latency.model_validate({})
-            )
-        return
-    own: dict[str, Any] = {"preset": None, "name": metric.name}
-    if metric.ratio is not None:
-        usual = replace(ERRORS, kind=MetricKind.RATIO, bad=metric.ratio.bad, all=metric.ratio.all, **own)
-    else:
-        usual = replace(LATENCY, kind=MetricKind.HISTOGRAM, histogram=metric.histogram, **own)
-    yield _tuned(usual, metric)
-
-
-def _tuned(usual: Metric, given: schema.Errors | schema.Latency | schema.Metric) -> Metric:
-    tolerance = given.tolerance if given.tolerance is not None else usual.tolerance
-    slower_than_s = None if isinstance(given, schema.Errors) else given.slower_than
-    margin = _margin(given.margin, usual.margin, tolerance)
-    return replace(usual, tolerance=tolerance, slower_than_s=slower_than_s, margin=margin)
-
-
-def _margin(given: schema.Margin | None, usual: Margin, tolerance: float) -> Margin:
-    """The margin asked for. Of two parts the larger counts, so a part left out must not widen the other."""
-    ratio, difference = (given.ratio, given.abs) if given is not None else (None, None)
-    if ratio is None:
-        ratio = 1 + tolerance if difference is not None else max(usual.ratio, 1 + tolerance)
-    return Margin(ratio, difference if difference is not None else usual.abs)

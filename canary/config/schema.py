@@ -7,6 +7,7 @@ from pydantic import ConfigDict, Field
 from canary.config.fields import (
     Address,
     Command,
+    Cores,
     Duration,
     Name,
     Percentage,
@@ -14,6 +15,7 @@ from canary.config.fields import (
     Rate,
     Ratio,
     Section,
+    Size,
     Stretch,
     Text,
     Url,
@@ -58,6 +60,13 @@ class Target(Section):
     )
 
 
+class Limits(Section):
+    """What one replica may use at most."""
+
+    memory: Size | None = Field(None, description="Resident memory.")
+    cpu: Cores | None = Field(None, description="In cores.")
+
+
 class Local(Section):
     """A service that the local runtime keeps running on this machine."""
 
@@ -78,6 +87,9 @@ class Local(Section):
     ready: Stretch = Field(30.0, description="A replica that is not ready after this long never will be.")
     drain: Duration = Field(10.0, description="At most this long for open connections of a replica to end.")
     scrape: Stretch = Field(15.0, description="How often each replica is scraped.")
+    limits: Limits | None = Field(
+        None, description="What guards take for a replica's limits; nothing holds a replica to them."
+    )
     state: Text = Field(".canary", description="Folder of everything kept on disk; relative to this file.")
 
 
@@ -271,6 +283,19 @@ class Ledger(Section):
     seal: Seal | None = Field(None, description="Left out: it is a hash chain alone.")
 
 
+class Guard(Section):
+    """A rule over the canary that acts by itself, outside of what the statistics promise."""
+
+    name: Name = Field(description="What it is called; each its own.")
+    condition: Text = Field(
+        description="When it acts, such as `memory_usage > 90% for 30s`; see docs/guards.md."
+    )
+    action: Literal["alert", "pause", "abort"] = Field(
+        description="alert: tell people. pause: hold the release. abort: roll it back at once."
+    )
+    alert: bool = Field(False, description="Tell people, whatever else it does.")
+
+
 class Controller(Section):
     """The driver as a Job in the cluster, for `canary start --in-cluster`."""
 
@@ -317,6 +342,11 @@ class File(Section):
         Analysis.model_validate({}), description="How the canary is compared with the stable."
     )
     ledger: Ledger = Field(Ledger.model_construct(), description="What is kept of a release.")
+    guards: list[Guard] = Field([], description="Rules over the canary that act by themselves.")
+    gauges: dict[str, Text] = Field(
+        default_factory=dict,
+        description="Name -> series selector of a gauge that the pods show, for guards to speak of.",
+    )
     controller: Controller | None = Field(
         None, description="The driver as a Job in the cluster (Kubernetes)."
     )

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
+from canary.core.revision import Limits
 from canary.core.strategy import Strategy
 from canary.preflight.facts import Asked
 
@@ -34,6 +35,7 @@ class LocalService:
         ready_s: a replica that is not ready after this long never will be. drain_s: at most this long
             for open connections when a replica is taken away.
         scrape_s: how often each replica is scraped. state: folder of everything kept on disk.
+        limits: what guards take for a replica's.
     """
 
     name: str
@@ -51,6 +53,7 @@ class LocalService:
     ready_s: float = 30.0
     drain_s: float = 10.0
     scrape_s: float = 15.0
+    limits: Limits = field(default_factory=Limits)
 
 
 @dataclass(frozen=True)

@@ -99,7 +99,7 @@ def query(release: Release, assessment: Assessment, at: float) -> MetricsQuery:
         start = max(start, assessment.newest - overlap_s)
     revisions = ((Arm.STABLE, release.stable), (Arm.CANARY, release.canary))
     arms = {arm: ArmFacts((revision.hash,), release.pods_of(arm)) for arm, revision in revisions}
-    return MetricsQuery(strategy.metrics, strategy.exclude, arms, start, at)
+    return MetricsQuery(strategy.read, strategy.exclude, arms, start, at)
 
 
 def nothing(release: Release) -> Assessed:

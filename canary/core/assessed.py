@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from analysis.words import Evidence
+from canary.core.strategy import Guard
 
 
 class Hold(StrEnum):
@@ -37,6 +38,40 @@ class Look:
 
 
 @dataclass(frozen=True)
+class GuardState:
+    """How a guard stands.
+
+    Attributes:
+        guard: as asked for.
+        firing: its condition came true, and was not seen to be false since.
+        fired: it has fired once in this release, whether it cleared since or not.
+        truth: at the last observation; None: not known.
+        since: unix seconds since when it is true; when it cleared, was true.
+        told: by which figures, in words.
+        unseen: in words what has not been known for too long, or empty.
+    """
+
+    guard: Guard
+    firing: bool = False
+    fired: bool = False
+    truth: bool | None = None
+    since: float | None = None
+    told: str = ""
+    unseen: str = ""
+
+
+@dataclass(frozen=True)
+class GuardEvent:
+    """A guard fired, or cleared. at, since: unix seconds. told: by which figures, in words."""
+
+    guard: str
+    fired: bool
+    at: float
+    since: float
+    told: str
+
+
+@dataclass(frozen=True)
 class Assessed:
     """What is known at this tick.
 
@@ -51,6 +86,7 @@ class Assessed:
         rates: arm name -> requests per second over the last looks.
         step_requests: canary requests since the current step began to hold.
         watched: histogram metric -> bounds in seconds that its safety test watches, from the history.
+        guards: how each stands. events: of guards, those since the previous assessment, in order.
         elsewhere: this process has no scrapes and nobody can give it any: only the driver knows.
     """
 
@@ -64,4 +100,6 @@ class Assessed:
     rates: Mapping[str, float] = field(default_factory=dict)
     step_requests: float = 0.0
     watched: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    guards: tuple[GuardState, ...] = ()
+    events: tuple[GuardEvent, ...] = ()
     elsewhere: bool = False

@@ -84,6 +84,9 @@ def obey(release: Release, seen: Observation) -> Move | None:
             after = _granted(after, request, seen)
         return Move(after, f"{request.kind} by {request.by}")
     pause = release.pause
+    if pause is not None and pause.guard is not None and seen.at >= pause.until:
+        # One that has not cleared has rolled the release back (`gates.guarded`).
+        return Move(release.with_(pause=None), f"the pause by {pause.by} has run out, and it has cleared")
     if pause is not None and "@" in pause.by and seen.at >= pause.until:
         return Move(release.with_(pause=None), f"the pause by {pause.by} has run out")
     return None

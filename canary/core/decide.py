@@ -6,12 +6,13 @@ any two effects leaves a pair (record, workloads) that this same function goes o
 """
 
 from dataclasses import replace
+from math import inf
 
-from canary.core import bookkeeping, gates, walk, weights
+from canary.core import bookkeeping, gates, walk, way_back, weights
 from canary.core.actions import Act, Decision, Move, Wait
 from canary.core.assessed import Assessed, Hold
 from canary.core.observation import Observation, World
-from canary.core.release import Outcome, Pause, Phase, Release, Stage
+from canary.core.release import BY_GUARD, Outcome, Pause, Phase, Release, Stage
 from canary.core.strategy import OnInconclusive, Promote, Shift
 
 BY_ITSELF = "canary"
@@ -84,7 +85,7 @@ def _progress(release: Release, seen: Observation, assessed: Assessed) -> Decisi
     """Bring the replicas to the step; then hold it as the policy says."""
     world = _there(seen)
     given = release.strategy.shift is Shift.GIVEN
-    if over := _deadline(release, seen, assessed):
+    if over := _paused_by_guard(release, seen, assessed) or _deadline(release, seen, assessed):
         return over
     if not given:
         goal = goal_of(world, release)
@@ -204,7 +205,21 @@ def _promote(release: Release, seen: Observation, how: str) -> Move:
 def _pause(release: Release, seen: Observation, reason: str, by: str = BY_ITSELF) -> Move:
     """Record a pause of the policy's own."""
     pause = Pause(by, since=seen.at, until=seen.at + release.strategy.pause_max_s, reason=reason)
-    return Move(release.with_(pause=pause), f"pause: {reason}")
+    named = f" by {by}" if pause.guard is not None else ""
+    return Move(release.with_(pause=pause), f"pause{named}: {reason}")
+
+
+def _paused_by_guard(release: Release, seen: Observation, assessed: Assessed) -> Move | None:
+    """A guard asks for a pause that it has not had yet: one for each time that it fires."""
+    state = gates.pausing(assessed)
+    if state is None or state.since is None or release.pause is not None:
+        return None
+    name = state.guard.name
+    if state.since <= release.heeded.get(name, -inf):
+        return None
+    reason = gates.guard_words(state, seen.at).removeprefix(f"{BY_GUARD}{name}: ")
+    heeded = release.with_(heeded={**release.heeded, name: state.since})
+    return _pause(heeded, seen, reason, by=f"{BY_GUARD}{name}")
 
 
 def _may_conclude(release: Release, seen: Observation) -> bool:
@@ -296,6 +311,8 @@ def _bake(release: Release, seen: Observation, assessed: Assessed) -> Decision:
         return Wait(f"baking, {left:.0f} s to go")
     if not _there(seen).stable.settled:
         return Wait("baked; waiting for all pods to be ready")
+    if state := gates.pausing(assessed):
+        return Wait(f"baked, but {gates.guard_words(state, seen.at)}", Hold.PAUSED_BY)
     return _settle_promoted(release, seen)
 
 
@@ -307,68 +324,6 @@ def _settle_promoted(release: Release, seen: Observation) -> Move:
     if release.strategy.promote is Promote.EXTERNAL:
         return Move(after, f"{release.version} is judged good; {release.target} was not touched")
     return Move(after, f"{release.version} is promoted")
-
-
-def _roll_back(release: Release, seen: Observation, assessed: Assessed) -> Decision:
-    """Walk back to the pinned revision; done when it is proved."""
-    if seen.world is None:
-        return Move(
-            release.moved(Phase.ROLLED_BACK, at=seen.at), "the target is gone; nothing left to restore"
-        )
-    if seen.late:
-        return _with_care(seen.world, release)
-    if _untouched(seen.world, release):
-        after = release.moved(Phase.ROLLED_BACK, at=seen.at, times={**release.times, "restored": seen.at})
-        return Move(after, f"nothing was touched: {release.reason}")
-    if act := walk.rollback(seen.world, release, _back(release)):
-        return Act(act, f"back to {release.stable.version}{_short_of_room(seen.world)}")
-    stable = seen.world.stable
-    whole = walk.rolled_back(seen.world, release)
-    lacking = seen.unproved if whole else f"{stable.ready} of {stable.replicas} ready"
-    if not whole and stable.trouble:
-        lacking = f"{lacking}: {stable.trouble}"
-    ended = walk.gone_back(seen.world, release)
-    late = seen.at - release.phase_since >= release.strategy.ready_deadline_s
-    if lacking and not (ended and late):
-        return Wait(f"restored, and not yet proved: {lacking}" if whole else f"going back: {lacking}")
-    if lacking:
-        told = f"{release.reason}; restored, but not proved: {lacking}"
-        after = release.moved(Phase.ROLLED_BACK, at=seen.at, reason=told)
-    else:
-        after = release.moved(Phase.ROLLED_BACK, at=seen.at, times={**release.times, "restored": seen.at})
-    return Move(after, f"rolled back to {stable.revision.version}: {after.reason}")
-
-
-def _with_care(world: World, release: Release) -> Decision:
-    """What can be done of it while the last call of a driver that died may still land.
-
-    That may have asked for fewer pods of the stable, so the canary keeps its own; for a canary, or for the
-    new version on the target, so it is not over yet.
-    """
-    if act := walk.without_loss(world, walk.rollback(world, release, _back(release))):
-        return Act(act, f"back to {release.stable.version}")
-    return Wait("the last call of a driver that died may still land; the canary goes when it cannot any more")
-
-
-def _back(release: Release) -> str:
-    """The change cause of a way back."""
-    return f"canary: back to {release.stable.version}: {release.reason}"
-
-
-def _short_of_room(world: World) -> str:
-    """That the floor cannot be kept, and why, when it cannot."""
-    return f", one pod short: {world.stable.trouble}" if walk.cramped(world) else ""
-
-
-def _untouched(world: World, release: Release) -> bool:
-    """The release never came to touch anything; a stable that was sick before it is not waited for."""
-    return (
-        release.outcome is not Outcome.UNDONE
-        and not release.touched
-        and world.canary is None
-        and world.stable.revision.hash == release.stable.hash
-        and world.stable.replicas == release.replicas
-    )
 
 
 def _there(seen: Observation) -> World:
@@ -383,5 +338,5 @@ PHASES = {
     Phase.PROGRESSING: _progress,
     Phase.PROMOTING: _promoting,
     Phase.BAKING: _bake,
-    Phase.ROLLING_BACK: _roll_back,
+    Phase.ROLLING_BACK: way_back.step,
 }

@@ -3,10 +3,11 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from canary.core.assessed import Assessed
+from canary.core.assessed import Assessed, GuardState
 from canary.core.observation import Observation, Pod, Workload
-from canary.core.release import Outcome, Phase, Release, RequestKind
-from canary.core.strategy import Capacity, Promote
+from canary.core.release import BY_GUARD, Outcome, Phase, Release, RequestKind
+from canary.core.strategy import Capacity, GuardAction, Promote
+from canary.rules.quantity import duration
 
 AMBER = 5.0
 """From so much evidence against the canary on, no step is left and a single bad pod is looked for."""
@@ -194,9 +195,42 @@ def single_bad_pod(assessed: Assessed) -> str | None:
     return pod if evidence.harm_without[pod] < AMBER else None
 
 
+def guarded(release: Release, seen: Observation, assessed: Assessed) -> Stop | None:
+    """A guard says abort, or has paused the release for as long as it may and has not cleared."""
+    pause = release.pause
+    for state in assessed.guards:
+        told = guard_words(state, seen.at)
+        # Fired once is enough: a driver that was away meanwhile comes to the same.
+        if state.guard.action is GuardAction.ABORT and state.fired:
+            return Stop(Outcome.GUARD, told)
+        over = pause is not None and pause.guard == state.guard.name and seen.at >= pause.until
+        if pause is not None and over and state.truth is not False:
+            lasted = duration(pause.until - pause.since)
+            return Stop(Outcome.GUARD, f"paused for {lasted}, and not cleared: {told}")
+    return None
+
+
+def guard_words(state: GuardState, at: float) -> str:
+    """Which guard, since when, and by which figures."""
+    since = ", was true"
+    if state.firing and state.since is not None:
+        since = f", true for {duration(at - state.since)}"
+    figures = f": {state.told}" if state.told else ""
+    return f"{BY_GUARD}{state.guard.name}: {state.guard.condition}{since}{figures}"
+
+
+def pausing(assessed: Assessed) -> GuardState | None:
+    """The first guard that fires and asks for a pause, or None."""
+    wanted = (one for one in assessed.guards if one.firing and one.guard.action is GuardAction.PAUSE)
+    return next(wanted, None)
+
+
 def bake_failed(release: Release, seen: Observation, assessed: Assessed) -> Stop | None:
-    """After the promotion a pod died or stopped being ready for good."""
-    stop = cannot_run(release, seen, assessed)
+    """After the promotion a pod died or stopped being ready for good, or a guard has had enough."""
+    stop = cannot_run(release, seen, assessed) or guarded(release, seen, assessed)
+    over = release.phase_since + release.strategy.bake_s + release.strategy.pause_max_s
+    if stop is None and seen.at >= over and (state := pausing(assessed)):
+        stop = Stop(Outcome.GUARD, guard_words(state, seen.at))
     return Stop(Outcome.BAKE_FAILED, f"while baking: {stop.reason}") if stop else None
 
 
@@ -204,7 +238,7 @@ Gate = Callable[[Release, Observation, Assessed], Stop | None]
 
 GATES: dict[Phase, tuple[Gate, ...]] = {
     Phase.PENDING: (asked, overtaken, autoscaled),
-    Phase.PROGRESSING: (asked, overtaken, autoscaled, cannot_run, another_image, harmful),
-    Phase.PROMOTING: (asked, overtaken, cannot_run, another_image),
+    Phase.PROGRESSING: (asked, overtaken, autoscaled, cannot_run, another_image, guarded, harmful),
+    Phase.PROMOTING: (asked, overtaken, cannot_run, another_image, guarded),
     Phase.BAKING: (asked, overtaken, another_image, bake_failed),
 }

@@ -1,13 +1,14 @@
 """What goes into the ledger, and when: entries that wait to be written, chained to the last one. Pure."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
+from math import inf
 from typing import Any
 
 from analysis.words import Evidence
 from canary.core import seals
 from canary.core.actions import Act, Move, Remove, Scale, SetRevision
-from canary.core.assessed import Assessed, Look
+from canary.core.assessed import Assessed, GuardEvent, Look
 from canary.core.ledger import Entry, chain
 from canary.core.observation import Arm, Observation, World
 from canary.core.release import Phase, Release
@@ -23,12 +24,14 @@ class Journal:
         pending: entries to write, in order.
         looked: number of the last look of this release that stands in the chain or waits.
         seal: the last entry that is a seal, in the chain or waiting; None: there is none.
+        guarded: guard -> unix seconds of its last event of this release that does.
     """
 
     last: Entry | None
     pending: tuple[Entry, ...] = ()
     looked: int = 0
     seal: Entry | None = None
+    guarded: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def head(self) -> str:
@@ -51,6 +54,27 @@ class Journal:
             if look.number > book.looked:
                 book = book._with("look", look.at, actor, _look(release, look))
                 book = replace(book, looked=look.number)
+        return book
+
+    def with_guards(self, release: Release, events: Sequence[GuardEvent], actor: str) -> "Journal":
+        """Guards that fired or cleared, and are not in the chain yet. What was read again is passed over."""
+        book, asked = self, {guard.name: guard for guard in release.strategy.guards}
+        for one in events:
+            guard = asked.get(one.guard)
+            if guard is None or one.at <= book.guarded.get(one.guard, -inf):
+                continue
+            body = {
+                "release": release.id,
+                "guard": one.guard,
+                "state": "fired" if one.fired else "cleared",
+                "condition": guard.condition,
+                "action": guard.action,
+                "alert": guard.alerts,
+                "since": one.since,
+                "figures": one.told,
+            }
+            book = book._with("guard", one.at, actor, body)
+            book = replace(book, guarded={**book.guarded, one.guard: one.at})
         return book
 
     def with_decision(
@@ -127,7 +151,13 @@ def opened(entries: Sequence[Entry], release: Release) -> Journal:
         and entry.body.get("window", 0) == release.window
     ]
     seal = next((entry for entry in reversed(entries) if entry.kind == seals.SEAL), None)
-    return Journal(entries[-1] if entries else None, looked=max(looks, default=0), seal=seal)
+    guarded = {
+        str(entry.body.get("guard")): entry.at
+        for entry in entries
+        if entry.kind == "guard" and entry.body.get("release") == release.id
+    }
+    last = entries[-1] if entries else None
+    return Journal(last, looked=max(looks, default=0), seal=seal, guarded=guarded)
 
 
 def _state(release: Release) -> str:

@@ -1,10 +1,10 @@
 """What was seen: the workloads as they are, with the time of seeing. Never recorded, only seen again."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
-from canary.core.revision import Revision
+from canary.core.revision import Limits, Revision
 
 
 class Arm(StrEnum):
@@ -131,6 +131,7 @@ class World:
             to write then.
         probe_rate: requests per second that the runtime's own health checks make to a pod of the target,
             beyond those that the strategy knows of.
+        limits: what one pod of the target may use at most.
         others: names of things seen that are neither (a stray writer, a second canary), in words.
     """
 
@@ -143,6 +144,7 @@ class World:
     budgets: tuple[Budget, ...] = ()
     scaler: str = ""
     probe_rate: float = 0.0
+    limits: Limits = field(default_factory=Limits)
 
     def room(self, size: int) -> tuple[int, int]:
         """Surge and unavailable of a target of `size` pods, however many it is asked for now."""

@@ -56,6 +56,7 @@ class Outcome(StrEnum):
     SUPERSEDED = "superseded"
     NEVER_READY = "never_ready"
     OTHER_IMAGE = "other_image"
+    GUARD = "guard"
     UNDONE = "undone"
 
 
@@ -85,18 +86,27 @@ class Request:
     for_s: float | None = None
 
 
+BY_GUARD = "guard "
+"""Before the name of the guard that paused. No person's `user@host` has a blank in it."""
+
+
 @dataclass(frozen=True)
 class Pause:
     """A hold that ends by a person or at `until`.
 
     Attributes:
-        by: `user@host`, or `canary` when the policy paused. until: unix seconds.
+        by: `user@host`, `canary` when the policy paused, or `guard NAME`. until: unix seconds.
     """
 
     by: str
     since: float
     until: float
     reason: str
+
+    @property
+    def guard(self) -> str | None:
+        """The guard that paused, or None."""
+        return self.by.removeprefix(BY_GUARD) if self.by.startswith(BY_GUARD) else None
 
 
 @dataclass(frozen=True)
@@ -139,6 +149,7 @@ class Release:
             Window k has the part 2**-k of the false-rollback rate.
         unattended_s: time in which nobody drove, or nothing was seen.
         requests: not yet obeyed. pause: see `Pause`.
+        heeded: guard -> unix seconds since when it was true, of its last firing that has paused the release.
         outcome, reason: why it ends as it does, for machines and for people.
         times: detected, decided, restored ... unix seconds, filled in as they come to pass; a way back that
             ended without proof has no `restored`.
@@ -170,6 +181,7 @@ class Release:
     unattended_s: float = 0.0
     requests: tuple[Request, ...] = ()
     pause: Pause | None = None
+    heeded: Mapping[str, float] = field(default_factory=dict)
     outcome: Outcome | None = None
     reason: str = ""
     times: Mapping[str, float] = field(default_factory=dict)

@@ -26,6 +26,18 @@ class Revision:
     number: int | None = None
 
 
+@dataclass(frozen=True)
+class Limits:
+    """What one pod of a target may use at most, as far as anybody has said.
+
+    Attributes:
+        memory_bytes: above 0, or None. cpu_cores: above 0, or None.
+    """
+
+    memory_bytes: float | None = None
+    cpu_cores: float | None = None
+
+
 def template_hash(template: Mapping[str, Any], config: tuple[str, ...] = ()) -> str:
     """Ten hexadecimal digits that tell templates apart; equal documents give equal hashes."""
     text = json.dumps([template, list(config)], sort_keys=True, separators=(",", ":"))

@@ -21,6 +21,7 @@ class Sample:
         counters: metric name -> cumulative counts. A ratio: `(bad, all)`. A histogram: one count per
             finite bucket bound, cumulative over the bounds (as Prometheus gives them), then the
             total. A metric whose series do not exist in this scrape is left out.
+        gauges: gauge's name -> its values, one a series; one without series is left out.
     """
 
     pod: str
@@ -29,6 +30,7 @@ class Sample:
     counters: Mapping[str, tuple[float, ...]]
     started: float | None = None
     blind: bool = False
+    gauges: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

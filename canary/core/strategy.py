@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from canary.core.revision import Limits
+
 
 class OnInconclusive(StrEnum):
     """What to do at the deadline when the evidence has not settled the question."""
@@ -38,10 +40,11 @@ class Shift(StrEnum):
 
 
 class MetricKind(StrEnum):
-    """How a metric is counted."""
+    """How a metric is counted; a gauge is not: it is read as it stands, and serves guards alone."""
 
     RATIO = "ratio"
     HISTOGRAM = "histogram"
+    GAUGE = "gauge"
 
 
 @dataclass(frozen=True)
@@ -67,6 +70,7 @@ class Metric:
         preset: name of the preset it comes from, or None for a metric of the user's own.
         bad, all: series selectors of the user's own ratio metric (both counters).
         histogram: series selector (without `_bucket`) of the user's own histogram.
+        gauge: series selector of a gauge.
         slower_than_s: the user's latency threshold in seconds, or None.
         tolerance: theta0 - 1, >= 0; a canary worse by no more than this is never rolled back for it.
         margin: see `Margin`.
@@ -78,6 +82,7 @@ class Metric:
     bad: str | None = None
     all: str | None = None
     histogram: str | None = None
+    gauge: str | None = None
     slower_than_s: float | None = None
     tolerance: float = 0.1
     margin: Margin = field(default_factory=Margin)
@@ -85,6 +90,43 @@ class Metric:
 
 ERRORS = Metric("errors", MetricKind.RATIO, preset="http", tolerance=0.10, margin=Margin(1.5, 0.005))
 LATENCY = Metric("latency", MetricKind.HISTOGRAM, preset="http", tolerance=0.25, margin=Margin(1.5, 0.01))
+
+
+class GuardAction(StrEnum):
+    """What a guard does when its condition comes true."""
+
+    ALERT = "alert"
+    PAUSE = "pause"
+    ABORT = "abort"
+
+
+@dataclass(frozen=True)
+class Guard:
+    """A rule over the canary that acts by itself, outside of what the statistics promise.
+
+    Attributes:
+        name: unique in a strategy. condition: its text on one line; see `canary.rules.grammar`.
+        alert: people are told so in so many words, whatever else it does.
+    """
+
+    name: str
+    condition: str
+    action: GuardAction
+    alert: bool = False
+
+    @property
+    def alerts(self) -> bool:
+        """Whether people are told in so many words."""
+        return self.alert or self.action is GuardAction.ALERT
+
+    @property
+    def does(self) -> str:
+        """What it does, in words: `abort and alert`."""
+        also = " and alert" if self.alert and self.action is not GuardAction.ALERT else ""
+        return f"{self.action}{also}"
+
+    def __str__(self) -> str:
+        return f"{self.does} when {self.condition}"
 
 
 @dataclass(frozen=True)
@@ -106,6 +148,9 @@ class Strategy:
         ready_deadline_s: pods of the new version that are not ready after this long never will be.
         capacity, shift: how replicas are arranged, and whether it is us who move the traffic.
         promote: `external` ends with the verdict, and never touches the target.
+        guards: rules over the canary. gauges: what they read beyond `metrics`.
+        uncompared: metrics that only guards read: those of a release whose analysis is skipped.
+        limits: of a pod, for guards that speak of parts of them.
     """
 
     steps: tuple[float, ...] = (10.0, 25.0, 50.0)
@@ -129,3 +174,17 @@ class Strategy:
     capacity: Capacity = Capacity.REPLACE
     shift: Shift = Shift.REPLICAS
     promote: Promote = Promote.TARGET
+    guards: tuple[Guard, ...] = ()
+    gauges: tuple[Metric, ...] = ()
+    uncompared: tuple[Metric, ...] = ()
+    limits: Limits = field(default_factory=Limits)
+
+    @property
+    def counted(self) -> tuple[Metric, ...]:
+        """The ratios and histograms that are read."""
+        return self.metrics or self.uncompared
+
+    @property
+    def read(self) -> tuple[Metric, ...]:
+        """All that is read of a pod."""
+        return (*self.counted, *self.gauges)

@@ -6,10 +6,11 @@ from typing import Any
 
 from canary.config.settings import KubernetesTarget
 from canary.core.observation import Pod, Workload, World
+from canary.core.revision import Limits
 from canary.kube import neighbours, objects, pages
 from canary.kube.mirror import Mirror
 from canary.kube.pods import alive, pod_of
-from canary.kube.session import Json, Session
+from canary.kube.session import Json, Session, quantity
 
 DEPLOYMENTS = ("apps/v1", "deployments")
 REPLICA_SETS = ("apps/v1", "replicasets")
@@ -90,6 +91,7 @@ class Sight:
             budgets=neighbours.budgets(list(self._budgets.objects().values()), labels),
             scaler=neighbours.scaler(list(self._scalers.objects().values()), self._target.deployment),
             probe_rate=pages.probe_rate(template, self._target.container),
+            limits=limits(template, self._target.container),
         )
         surge, unavailable = world.room(stable.replicas)
         return replace(world, surge=surge, unavailable=unavailable)
@@ -144,6 +146,13 @@ class Sight:
         before = self._ready_before.get(pod.uid, False) or pod.was_ready
         self._ready_before[pod.uid] = before
         return replace(pod, was_ready=before)
+
+
+def limits(template: Json, container: str | None) -> Limits:
+    """What the released container of a pod may use at most."""
+    found = (objects.container_of(template, container).get("resources") or {}).get("limits") or {}
+    memory, cpu = (float(quantity(str(found[key]))) if key in found else 0.0 for key in ("memory", "cpu"))
+    return Limits(memory or None, cpu or None)
 
 
 def _observed(document: Json) -> bool:

@@ -56,7 +56,15 @@ class LocalWorkloads:
             # Asked to go, and not yet gone: still serving, so it is not nothing.
             last = observed.canary or desired.stable
             canary = self._workload(replace(last, replicas=0), Arm.CANARY, observed, seen)
-        return World(stable, canary, self._service.surge, self._service.unavailable, others=observed.problems)
+        service = self._service
+        return World(
+            stable,
+            canary,
+            service.surge,
+            service.unavailable,
+            others=observed.problems,
+            limits=service.limits,
+        )
 
     def apply(self, action: Action, *, within_s: float) -> None:
         """Ask the supervisor for one stated end; durable once returned. Does not wait for replicas.

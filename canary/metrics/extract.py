@@ -14,7 +14,7 @@ from math import inf, isnan
 from canary.core.observation import Arm
 from canary.core.samples import Sample
 from canary.core.strategy import Metric, MetricKind
-from canary.metrics.presets import HistogramForm, RatioForm, histogram_forms, ratio_forms
+from canary.metrics.presets import HistogramForm, RatioForm, gauge_of, histogram_forms, ratio_forms
 from canary.metrics.selectors import Selector
 
 PROCESS_START = "process_start_time_seconds"
@@ -82,7 +82,12 @@ def sample(
 
 def _sample(reading: Reading, metrics: Sequence[Metric], exclude: Exclude, bounds: Edges) -> Sample:
     counters: dict[str, tuple[float, ...]] = {}
+    gauges: dict[str, tuple[float, ...]] = {}
     for metric in metrics:
+        if metric.kind is MetricKind.GAUGE:
+            if values := _gauge(reading.exposition, metric):
+                gauges[metric.name] = values
+            continue
         if metric.kind is MetricKind.HISTOGRAM:
             found = _histogram(reading.exposition, metric, exclude, bounds.get(metric.name))
         else:
@@ -90,12 +95,13 @@ def _sample(reading: Reading, metrics: Sequence[Metric], exclude: Exclude, bound
         if found is not None:
             counters[metric.name] = found
     blind = bool(exclude) and any(_is_blind(reading.exposition, metric, exclude) for metric in metrics)
-    return Sample(reading.pod, reading.arm, reading.at, counters, reading.exposition.started, blind)
+    started = reading.exposition.started
+    return Sample(reading.pod, reading.arm, reading.at, counters, started, blind, gauges)
 
 
 def _is_blind(exposition: Exposition, metric: Metric, exclude: Exclude) -> bool:
     """Whether nothing could be excluded: no series of all requests has a label that `exclude` speaks of."""
-    if metric.kind is MetricKind.HISTOGRAM or metric.preset is None:
+    if metric.kind is not MetricKind.RATIO or metric.preset is None:
         return False
     form = _ratio_form(exposition, metric, exclude)
     return form is not None and not _tells(exposition, form, exclude)
@@ -161,6 +167,10 @@ def _series(exposition: Exposition, selector: Selector) -> Iterator[tuple[Mappin
     for labels, value in exposition.by_name.get(selector.name, ()):
         if selector.accepts(labels):
             yield labels, value
+
+
+def _gauge(exposition: Exposition, metric: Metric) -> tuple[float, ...]:
+    return tuple(value for _, value in _series(exposition, gauge_of(metric)))
 
 
 def _any(exposition: Exposition, selector: Selector) -> bool:

@@ -155,10 +155,23 @@ def histogram_forms(metric: Metric) -> tuple[HistogramForm, ...]:
     return (_buckets(name, per_second=per_second, where=chosen.matchers),)
 
 
+def gauge_of(metric: Metric) -> Selector:
+    """The series of a gauge.
+
+    Raises:
+        InvalidError: a selector that cannot be read.
+    """
+    if metric.gauge is None:
+        raise _incomplete(metric, "`gauges: {NAME: SELECTOR}`")
+    return parse_selector(metric.gauge)
+
+
 def series_of(metric: Metric) -> tuple[Selector, ...]:
     """Every selector that reading this metric may touch, in order, each once."""
     found: dict[Selector, None] = {}
-    if metric.kind is MetricKind.HISTOGRAM:
+    if metric.kind is MetricKind.GAUGE:
+        found[gauge_of(metric)] = None
+    elif metric.kind is MetricKind.HISTOGRAM:
         found.update((form.buckets, None) for form in histogram_forms(metric))
     else:
         for form in ratio_forms(metric):

@@ -13,11 +13,14 @@ from typing import Any
 from canary.core.observation import Arm
 from canary.core.samples import MetricsQuery
 from canary.core.strategy import Metric
+from canary.core.vocabulary import PROCESS
 from canary.metrics.extract import PROCESS_START, Exposition, Labels, Reading
 from canary.metrics.presets import series_of
 from canary.metrics.selectors import Matcher
 
 REVISION_LABEL = "revision"
+EVERYBODYS = frozenset({PROCESS_START, *(gauge.gauge or "" for gauge in PROCESS.values())})
+"""What every process shows, a sidecar too: it does not say whose page is the service's."""
 _SPECIAL = re.compile(r"[\\.+*?()|\[\]{}^$]")
 
 
@@ -107,11 +110,13 @@ def read_answer(
                 pages.setdefault(to_ms(at), []).append((name, kept, float(value)))
     readings, doubled = list[Reading](), dict[str, str]()
     for pod, targets in found.items():
-        target, others = _chosen(targets)
-        if others:
+        target, telling = _chosen(targets)
+        if telling > 1:
             doubled[pod] = "/".join(target)
+        # Of several targets that show nothing of the service, none can be said to be its own.
+        own = telling > 0 or len(targets) == 1
         readings += [
-            Reading(pod, arms[pod], at_ms / 1000, _exposition(page))
+            Reading(pod, arms[pod], at_ms / 1000, _exposition(page, own=own))
             for at_ms, page in targets[target].items()
             if not any(isnan(value) for _, _, value in page)
         ]
@@ -127,22 +132,24 @@ def _is_of_another_arm(labels: Mapping[str, str], arm: Arm, query: MetricsQuery)
     return revision in others
 
 
-def _chosen(targets: Mapping[_Target, _Pages]) -> tuple[_Target, bool]:
-    """The target that shows the metrics, and whether several do.
+def _chosen(targets: Mapping[_Target, _Pages]) -> tuple[_Target, int]:
+    """The target that shows the metrics, and how many do.
 
     A sidecar has its own target with its own process start; a pod scraped by two jobs would count twice.
     """
     telling = [
         target
         for target, pages in targets.items()
-        if any(name != PROCESS_START for page in pages.values() for name, _, _ in page)
+        if any(name not in EVERYBODYS for page in pages.values() for name, _, _ in page)
     ]
-    return min(telling or targets), len(telling) > 1
+    return min(telling or targets), len(telling)
 
 
-def _exposition(page: Sequence[tuple[str, Labels, float]]) -> Exposition:
+def _exposition(page: Sequence[tuple[str, Labels, float]], *, own: bool) -> Exposition:
+    """What a scrape said. `own`: it is surely the service's own page, so its process is the service's."""
     started = next((value for name, _, value in page if name == PROCESS_START), None)
-    return Exposition(tuple(sorted(page)), started)
+    shown = [one for one in page if own or one[0] == PROCESS_START or one[0] not in EVERYBODYS]
+    return Exposition(tuple(sorted(shown)), started)
 
 
 Remembered = Mapping[tuple[str, float], Exposition]

@@ -1,4 +1,4 @@
-"""JSON lines: one object for each look, each change of state, each decision and each note.
+"""JSON lines: one object for each look, change of state, decision and note, and each turn of a guard.
 
 Every object has `kind` and `at` (unix seconds). Numbers that JSON cannot hold (an interval's end without
 bound) are null.
@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, TextIO
 
 from canary.core.actions import Act, Decision, Move, Wait
-from canary.core.assessed import Assessed, Look
+from canary.core.assessed import Assessed, GuardEvent, Look
 from canary.core.journal import evidence_body
 from canary.core.observation import Observation
 from canary.core.release import Release
@@ -51,6 +51,8 @@ class JsonLines:
     ) -> None:
         for look in assessed.looks if assessed else ():
             self._write("look", look.at, look_body(release, look))
+        for event in assessed.events if assessed else ():
+            self._write("guard", event.at, guard_body(release, event))
         state = state_body(take(release, seen, assessed, decision))
         if state != self._state:
             self._state = state
@@ -77,6 +79,21 @@ def look_body(release: Release, look: Look) -> dict[str, Any]:
     }
 
 
+def guard_body(release: Release, event: GuardEvent) -> dict[str, Any]:
+    """A guard that fired or cleared; `since`: unix seconds."""
+    asked = next((one for one in release.strategy.guards if one.name == event.guard), None)
+    return {
+        "release": release.id,
+        "guard": event.guard,
+        "state": "fired" if event.fired else "cleared",
+        "condition": asked.condition if asked else None,
+        "action": str(asked.action) if asked else None,
+        "alert": asked is not None and asked.alerts,
+        "since": event.since,
+        "figures": event.told,
+    }
+
+
 def state_body(snap: Snapshot) -> dict[str, Any]:
     """What stands where: all that changes by steps, nothing that changes with every second."""
     return {
@@ -96,6 +113,17 @@ def state_body(snap: Snapshot) -> dict[str, Any]:
             }
             for row in snap.arms
         },
+        "guards": [
+            {
+                "name": row.name,
+                "condition": row.condition,
+                "action": row.action,
+                "firing": row.firing,
+                "since": row.since,
+                "unseen": row.unseen or None,
+            }
+            for row in snap.guards
+        ],
         "pause": snap.pause or None,
         "reason": snap.reason or None,
     }

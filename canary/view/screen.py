@@ -245,8 +245,8 @@ def _bar_width(room: Room) -> int:
 
 
 def _why(snap: Snapshot, room: Room) -> list[Line]:
-    """What it does or why it waits; the reason once it is on its way back."""
-    lines: list[Line] = []
+    """What it does or why it waits; the reason once it is on its way back. Guards that fire come first."""
+    lines = _guards(snap, room)
     if snap.pause:
         left = "" if snap.pause_left_s is None else f"; ends in {words.duration(snap.pause_left_s)}"
         lines += room.paragraph("paused", f"{snap.pause}{left}", Style.WARN, 2)
@@ -257,6 +257,15 @@ def _why(snap: Snapshot, room: Room) -> list[Line]:
     if snap.hold:
         return lines + room.paragraph("waiting", holding(snap), Style.WARN, 2)
     return lines + room.paragraph("doing", snap.doing or "watching", Style.PLAIN, 2)
+
+
+def _guards(snap: Snapshot, room: Room) -> list[Line]:
+    """Guards that fire, or cannot be told: one line each, at most two."""
+    told = [(f"{row.name} fires ({row.action}): {row.told}", Style.BAD) for row in snap.guards if row.firing]
+    told += [(f"{row.name} cannot be told: {row.unseen}", Style.WARN) for row in snap.guards if row.unseen]
+    more = f"; and {len(told) - 2} more: canary status -o json" if len(told) > 2 else ""
+    shown = [(f"{text}{more if place == 1 else ''}", style) for place, (text, style) in enumerate(told[:2])]
+    return [line for text, style in shown for line in room.paragraph("guard", text, style, 1)]
 
 
 def holding(snap: Snapshot) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from analysis.words import Evidence, MetricEvidence
 from canary.core.actions import Decision, Wait
-from canary.core.assessed import Assessed
+from canary.core.assessed import Assessed, GuardState
 from canary.core.observation import Arm, Observation, Workload
 from canary.core.release import Outcome, Phase, Release
 from canary.core.strategy import Metric, Promote
@@ -25,6 +25,7 @@ END_WORDS = {
     Outcome.NEVER_READY: "ROLLED BACK, never ready",
     Outcome.UNDONE: "UNDONE",
     Outcome.OTHER_IMAGE: "ROLLED BACK, another image",
+    Outcome.GUARD: "ROLLED BACK, by a guard",
 }
 
 BUSY_PHASES = frozenset({Phase.PENDING, Phase.PROGRESSING})
@@ -87,6 +88,25 @@ class MetricRow:
 
 
 @dataclass(frozen=True)
+class GuardRow:
+    """One guard.
+
+    Attributes:
+        action: with `and alert`, if people are to be told. since: unix seconds since when it is true; None
+            while it does not fire. told: by which figures. unseen: what has not been known for too long.
+    """
+
+    name: str
+    condition: str
+    action: str
+    alert: bool
+    firing: bool = False
+    since: float | None = None
+    told: str = ""
+    unseen: str = ""
+
+
+@dataclass(frozen=True)
 class Snapshot:
     """All that a view shows of one tick.
 
@@ -94,6 +114,7 @@ class Snapshot:
         at: unix seconds. steps: weights in percent. step: index into them.
         asked: weight now, percent. share: measured share of requests, fraction, or None.
         harm, harm_peak, harm_limit, safety_limit, looks: see `analysis.words.Evidence`.
+        guards: in the order in which they are configured.
         doing: this tick's decision in words. hold: its kind, or None.
         pause: who paused, until when and why, or empty.
         elapsed_s, in_step_s, left_s: since the start, in this phase or step, until the deadline
@@ -125,6 +146,7 @@ class Snapshot:
     harm_limit: float = 100.0
     safety_limit: float = 50.0
     looks: int = 0
+    guards: tuple[GuardRow, ...] = ()
     hold: str | None = None
     pause: str = ""
     pause_left_s: float | None = None
@@ -165,6 +187,7 @@ def take(release: Release, seen: Observation, assessed: Assessed | None, decisio
         harm_limit=evidence.harm_limit if evidence else 1 / release.strategy.false_rollback_rate,
         safety_limit=evidence.safety_limit if evidence else 1 / release.strategy.false_promotion_rate,
         looks=evidence.looks if evidence else 0,
+        guards=tuple(_guard(one) for one in assessed.guards) if assessed else (),
         hold=decision.hold if isinstance(decision, Wait) else None,
         pause=f"by {release.pause.by}: {release.pause.reason}" if release.pause else "",
         pause_left_s=release.pause.until - seen.at if release.pause else None,
@@ -307,6 +330,19 @@ def _metric(found: MetricEvidence, asked: Metric | None) -> MetricRow:
         harm=found.harm,
         safety=found.safety,
         warming=found.warming,
+    )
+
+
+def _guard(state: GuardState) -> GuardRow:
+    return GuardRow(
+        name=state.guard.name,
+        condition=state.guard.condition,
+        action=state.guard.does,
+        alert=state.guard.alerts,
+        firing=state.firing,
+        since=state.since if state.firing else None,
+        told=state.told,
+        unseen=state.unseen,
     )
 
 

@@ -4,7 +4,7 @@ from canary.core.actions import Act, Decision, Move
 from canary.core.release import Phase
 from canary.view import words
 from canary.view.screen import holding
-from canary.view.snapshot import MetricRow, Snapshot
+from canary.view.snapshot import GuardRow, MetricRow, Snapshot
 
 
 def changes(last: Snapshot | None, now: Snapshot) -> list[str]:
@@ -17,6 +17,7 @@ def changes(last: Snapshot | None, now: Snapshot) -> list[str]:
     if last is None or _arms(last) != _arms(now):
         told.append(_arms(now))
     told += _troubles(last, now)
+    told += _guards(last, now)
     if now.pause and (last is None or last.pause != now.pause):
         told.append(f"paused {now.pause}; ends in {words.duration(now.pause_left_s)}")
     if last is not None and last.pause and not now.pause and not now.ending:
@@ -71,6 +72,22 @@ def _arms(snap: Snapshot) -> str:
 def _troubles(last: Snapshot | None, now: Snapshot) -> list[str]:
     before = {row.trouble for row in last.arms} if last else set()
     return [f"trouble: {row.trouble}" for row in now.arms if row.trouble and row.trouble not in before]
+
+
+def _guards(last: Snapshot | None, now: Snapshot) -> list[str]:
+    """Guards that fired, cleared, or cannot be told; an alert says that it is one."""
+    before = {row.name: row for row in last.guards} if last else {}
+    told = []
+    for row in now.guards:
+        was = before.get(row.name, GuardRow(row.name, row.condition, row.action, row.alert))
+        if row.firing and not was.firing:
+            alert = "ALERT: " if row.alert else ""
+            told.append(f"{alert}guard {row.name} fired ({row.action}): {row.told}, which is {row.condition}")
+        if was.firing and not row.firing and now.guards:
+            told.append(f"guard {row.name} has cleared")
+        if row.unseen and row.unseen != was.unseen:
+            told.append(f"guard {row.name} cannot be told: {row.unseen}")
+    return told
 
 
 def _metric(row: MetricRow) -> str:

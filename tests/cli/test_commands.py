@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.world import Cli, a_world
+from tests.guarding import guard, guarded_by
 
 
 @pytest.fixture
@@ -68,6 +69,31 @@ def test_the_plan_tells_steps_shares_and_the_time_to_zero(
     errors = plan["forecast"]["metrics"][0]
     assert errors["base"] == pytest.approx(0.003, rel=0.05)
     assert errors["seconds"] == pytest.approx(4658 / 400, rel=0.1)
+
+
+def test_the_plan_tells_guards_in_words_and_that_no_rate_is_promised_for_them(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = guard("memory_bytes > 90MiB for 30s", name="memory", alert=True)
+    cli = a_world(monkeypatch, tmp_path, **guarded_by(asked))
+    assert cli.run("plan") == 0
+    told = out(capsys)
+    assert "guards:    memory: abort and alert when memory_bytes > 90MiB for 30s\n" in told
+    assert "no false-rollback rate is promised for them" in told
+    assert cli.run("plan", "-o", "json") == 0
+    assert json.loads(out(capsys))["guards"][0]["action"] == "abort"
+    assert cli.run("start", "v2", "--plain") == 0
+    assert "guards memory act by themselves" in capsys.readouterr().err
+
+
+def test_a_guard_over_a_limit_that_is_not_there_is_told_before_anything_is_touched(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cli = a_world(monkeypatch, tmp_path, **guarded_by(guard("cpu_usage > 95%", name="cpu")))
+    for command in (("plan",), ("start", "v2")):
+        assert cli.run(*command) == 2
+        assert "guard cpu: cpu_usage is a part of the cpu limit" in capsys.readouterr().err
+    assert cli.records.saved == []
 
 
 def test_a_plan_without_a_target_says_how_to_start_it(

@@ -51,7 +51,7 @@ def test_all_faults_are_told_at_once_in_the_order_of_the_file(tmp_path: Path) ->
         GOOD.replace("replicas: 4", "replicas: none")
         .replace("[10, 25%, 50]", "[50, 25]")
         .replace("min: 1m", "min: 1")
-        .replace("deadline: 1h", "deadline: 1h\nguards: []")
+        .replace("deadline: 1h", "deadline: 1h\nhooks: []")
         .replace("interval: 15s", "intervall: 15s")
         .replace("max: 5m", "max: 5s")
         .replace("0.5pp", "0.5")
@@ -63,7 +63,7 @@ def test_all_faults_are_told_at_once_in_the_order_of_the_file(tmp_path: Path) ->
         "local.replicas",
         "steps[1]",
         "hold.min",
-        "guards",
+        "hooks",
         "analysis.intervall",
         "analysis.warm_up.min",
         "analysis.metrics[0].errors.margin.abs",

@@ -14,10 +14,13 @@ from canary.config.settings import (
     Runtime,
     Settings,
 )
+from canary.core.revision import Limits
 from canary.core.strategy import (
     ERRORS,
     LATENCY,
     Capacity,
+    Guard,
+    GuardAction,
     Margin,
     Metric,
     MetricKind,
@@ -49,6 +52,38 @@ def test_what_is_left_out_is_as_the_core_has_it(tmp_path: Path) -> None:
 
     known = {**vars(usual), "exclude": found.exclude, "probe_rate": 1 / usual.scrape_interval_s}
     assert vars(found) == known
+
+
+def test_guards_bring_what_they_read_and_no_more(tmp_path: Path) -> None:
+    text = """\
+target: {local: shop}
+local: {command: [serve, "{port}", "{version}"], version: v1, limits: {memory: 1GiB, cpu: 2}}
+gauges: {queue: shop_queue, unused: shop_unused, wait: shop_wait_seconds}
+guards:
+  - name: full
+    condition: >-
+      memory_usage > 90% for 30s
+      or wait > 2s
+    action: abort
+    alert: true
+  - {name: deep, condition: queue > 10, action: pause}
+"""
+    settings = loaded(tmp_path, text)
+    found = settings.strategy
+
+    assert found.guards == (
+        Guard("full", "memory_usage > 90% for 30s or wait > 2s", GuardAction.ABORT, alert=True),
+        Guard("deep", "queue > 10", GuardAction.PAUSE),
+    )
+    assert [(gauge.name, gauge.gauge) for gauge in found.gauges] == [
+        ("memory_bytes", "process_resident_memory_bytes"),
+        ("queue", "shop_queue"),
+        ("wait", "shop_wait_seconds"),
+    ]
+    assert settings.local is not None
+    assert settings.local.limits == Limits(2.0**30, 2.0)
+    # Those of the target as it is found: on Kubernetes they are in its template.
+    assert found.limits == Limits()
 
 
 def test_a_local_service_has_its_paths_from_the_folder_of_the_file(tmp_path: Path) -> None:

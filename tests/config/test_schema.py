@@ -52,7 +52,7 @@ def test_a_good_file_is_good_by_the_schema_too(tmp_path: Path, text: str) -> Non
         ("deadline: 1h", "deadline: 5x"),
         ("deadline: 1h", "deadline: null"),
         ("deadline: 1h", "deadlin: 1h"),
-        ("deadline: 1h", "guards: []"),
+        ("deadline: 1h", "hooks: []"),
         ("deadline: 1h", "on_inconclusive: wait"),
         ("[10, 25%, 50]", "[0]"),
         ("[10, 25%, 50]", "[100]"),

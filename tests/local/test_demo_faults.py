@@ -61,6 +61,7 @@ def test_a_fault_is_read_with_its_level_or_the_usual_one() -> None:
     assert parse_fault("errors:0.03") == Fault(Kind.ERRORS, 0.03)
     assert parse_fault("crash") == Fault(Kind.CRASH, 8.0)
     assert parse_fault("crash:2.5") == Fault(Kind.CRASH, 2.5)
+    assert parse_fault("leak:7") == Fault(Kind.LEAK, 7.0)
 
 
 @pytest.mark.parametrize(

@@ -174,3 +174,30 @@ def test_two_processes_of_a_busy_version_see_their_common_load(tmp_path: Path) -
         # About 400 requests above the level: Bin(400, 0.02) is 0 with probability 0.0003; the base gives 1.2.
         failed = sum(v for r in (one, two) for (_, _, status), v in counters(r).items() if status == "500")
         assert failed >= 2
+
+
+def process(running: Running) -> dict[str, float]:
+    """What its page says of its process."""
+    families = text_string_to_metric_families(running.get("/metrics")[2])
+    return {s.name: s.value for family in families for s in family.samples if s.name.startswith("process_")}
+
+
+def test_its_page_tells_the_memory_and_the_cpu_time_of_its_process() -> None:
+    with service() as running:
+        found = process(running)
+        assert found.keys() == {
+            "process_start_time_seconds",
+            "process_resident_memory_bytes",
+            "process_cpu_seconds_total",
+        }
+        assert 5 * 2**20 < found["process_resident_memory_bytes"] < 500 * 2**20
+        assert 0 < found["process_cpu_seconds_total"] < 60
+
+
+def test_a_version_that_leaks_takes_ever_more_memory() -> None:
+    with service("--fault", "leak:50") as running:
+        before = process(running)["process_resident_memory_bytes"]
+        end = time.monotonic() + 30
+        while (now := process(running)["process_resident_memory_bytes"]) < before + 50 * 2**20:
+            assert time.monotonic() < end, now - before
+            time.sleep(0.1)

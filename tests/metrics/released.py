@@ -193,6 +193,7 @@ def exposed(pod: FakePod, at: float) -> Iterator[Point]:
         ("http_requests_total", {"code": "200"}, total - bad),
         ("http_requests_total", {"code": "500"}, bad),
         ("process_start_time_seconds", {}, pod.started),
+        *((name, {}, value) for name, value in pod.behaviour.shows(at - pod.born).items()),
     ]
     bounds = [*(f"{bound:g}" for bound in EDGES), "+Inf"]
     for bound, count in zip(bounds, counters[MetricKind.HISTOGRAM], strict=True):

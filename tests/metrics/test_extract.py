@@ -57,6 +57,21 @@ def test_a_total_without_a_status_cannot_say_what_failed_and_is_no_metric() -> N
     assert counted("http_requests_total 7") == {}
 
 
+def test_gauges_are_read_as_they_stand_one_value_a_series() -> None:
+    queue = Metric("queue", MetricKind.GAUGE, gauge='shop_queue{kind="a"}')
+    page = parse('shop_queue{kind="a",of="1"} 7\nshop_queue{kind="a",of="2"} 9\nshop_queue{kind="b"} 99')
+    found = sample(page, pod="a", arm=Arm.CANARY, at=1.0, metrics=(ERRORS, queue), exclude={"kind": ("*",)})
+    assert (dict(found.gauges), dict(found.counters)) == ({"queue": (7.0, 9.0)}, {})
+    empty = sample(parse("up 1"), pod="a", arm=Arm.CANARY, at=1.0, metrics=(queue,), exclude={})
+    assert dict(empty.gauges) == {}
+
+
+def test_a_gauge_whose_selector_cannot_be_read_is_refused() -> None:
+    queue = Metric("queue", MetricKind.GAUGE, gauge="rate(shop_queue[1m])")
+    with pytest.raises(InvalidError, match="cannot be read"):
+        sample(parse("up 1"), pod="a", arm=Arm.CANARY, at=1.0, metrics=(queue,), exclude={})
+
+
 PODINFO = """
 # TYPE http_request_duration_seconds histogram
 http_request_duration_seconds_bucket{method="GET",path="root",status="200",le="0.1"} 8

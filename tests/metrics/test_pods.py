@@ -11,6 +11,7 @@ from canary.core.observation import Arm
 from canary.core.release import ArmFacts, PodFact
 from canary.core.samples import Sample, Scrapes
 from canary.core.strategy import ERRORS, LATENCY
+from canary.core.vocabulary import MEMORY, PROCESS
 from canary.errors import InvalidError, TransientError
 from canary.metrics import pods
 from canary.metrics.pods import Page, PodMetrics
@@ -214,3 +215,18 @@ def test_nothing_is_scraped_before_it_is_read_nor_when_nobody_reads_any_more(sub
     asked = len(subject.server.asked)
     time.sleep(3 * EVERY_S)
     assert len(subject.server.asked) == asked
+
+
+def test_gauges_come_with_the_same_page(subject: Subject) -> None:
+    subject.server.answer = lambda _: (200, {}, page(7) + b"process_resident_memory_bytes 5e6\n")
+    query = MetricsQuery((ERRORS, PROCESS[MEMORY]), {}, ARMS, 0.0, time.time() + 15)
+
+    def shown() -> list[Sample]:
+        return [one for one in subject.source.read(query).samples if one.gauges]
+
+    end = time.monotonic() + 15
+    while not shown():
+        assert time.monotonic() < end
+        time.sleep(0.02)
+    first = shown()[0]
+    assert (dict(first.gauges), dict(first.counters)) == ({MEMORY: (5e6,)}, {"errors": (0.0, 7.0)})

@@ -7,6 +7,7 @@ import pytest
 from canary.core.observation import Arm
 from canary.core.release import ArmFacts, PodFact
 from canary.core.strategy import ERRORS, LATENCY, Metric, MetricKind
+from canary.core.vocabulary import MEMORY, PROCESS
 from canary.metrics.promql import disagreement, raw_query, read_answer, remembered
 from canary.ports import MetricsQuery
 
@@ -61,6 +62,28 @@ def test_a_sidecars_own_target_does_not_disturb() -> None:
     answer = read_answer(result, a_query(), pod_label="pod", after_ms=0)
     assert [(one.at, one.exposition.started) for one in answer.readings] == [(10.0, 500.0)]
     assert answer.doubled == {}
+
+
+def test_memory_and_cpu_are_those_of_the_target_that_shows_the_service() -> None:
+    memory = {
+        job: series([(10.0, used)], name="process_resident_memory_bytes", pod="s-1", job=job)
+        for job, used in (("a-sidecar", "900"), ("app", "5"))
+    }
+    both = [*memory.values(), series([(10.0, "3")], pod="s-1", job="app")]
+    answer = read_answer(both, a_query(), pod_label="pod", after_ms=0)
+    (reading,) = answer.readings
+    assert [value for name, _, value in reading.exposition.samples if "memory" in name] == [5.0]
+    assert answer.doubled == {}
+    # Before the first request neither shows the service: whose memory it is cannot be said.
+    (reading,) = read_answer(list(memory.values()), a_query(), pod_label="pod", after_ms=0).readings
+    assert reading.exposition.samples == ()
+    (reading,) = read_answer([memory["app"]], a_query(), pod_label="pod", after_ms=0).readings
+    assert [value for _, _, value in reading.exposition.samples] == [5.0]
+
+
+def test_a_gauge_is_asked_for_with_all_else() -> None:
+    text = raw_query((ERRORS, PROCESS[MEMORY]), ["s-1"], pod_label="pod", selector={}, range_ms=1)
+    assert "|process_resident_memory_bytes|" in text
 
 
 def test_a_pod_scraped_by_two_jobs_counts_once_and_is_said() -> None:

@@ -14,6 +14,8 @@ import pytest
 from canary.core.observation import Arm
 from canary.core.release import Outcome, Phase, Release
 from canary.core.strategy import Strategy
+from tests.fake_cluster import Behaviour
+from tests.guarding import MIB, guard, guarded_by
 from tests.metrics.released import FAULTS, Front, Replica, Scraped, a_front
 from tests.metrics.stored import VERSIONS, a_server
 from tests.stage import BAD, quick
@@ -111,6 +113,24 @@ def test_a_version_with_more_errors_is_rolled_back(tmp_path: Path, version: str)
         release = stage.run("bad")
     assert release.outcome is Outcome.REGRESSION
     assert no_more_than_was_served(stage)
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_a_version_that_leaks_is_rolled_back_by_its_guard_and_the_ledger_says_when(
+    tmp_path: Path, version: str
+) -> None:
+    leaks = Behaviour(shows=lambda age_s: {"process_resident_memory_bytes": age_s * MIB})
+    memory = guard("memory_bytes > 90MiB for 30s", name="memory")
+    with a_stage(tmp_path, version, replace(ONE_STEP, **guarded_by(memory))) as (stage, _):
+        stage.cluster.behaviours["leaky"] = leaks
+        release = stage.run("leaky")
+    assert release.outcome is Outcome.GUARD, release.reason
+    (entry,) = [one for one in stage.ledger.read("web") if one.kind == "guard"]
+    born = max(pod.born for pod in stage.cluster.pods if pod.name in entry.body["figures"])
+    assert 90 < entry.body["since"] - born <= 105
+    assert 30 <= entry.at - entry.body["since"] <= 45
+    # A scrape counts when it is sure that none is still to come from before it.
+    assert release.times["decided"] - entry.at <= 15 + 2 + 4
 
 
 @pytest.mark.parametrize("version", VERSIONS)

@@ -1,17 +1,19 @@
 import io
 import json
 import sys
+from dataclasses import replace
 
 import pytest
 
 from canary.core.actions import Move, Wait
-from canary.core.assessed import Hold
+from canary.core.assessed import GuardEvent, GuardState, Hold
 from canary.core.observation import Observation
 from canary.core.release import Phase
 from canary.ports import Recorded, Reporter
 from canary.view.jsonl import JsonLines
 from canary.view.lines import Lines
 from canary.view.live import LiveView
+from tests.guarding import standing
 from tests.view.scripted import START, a_metric, a_release, a_world, assessed, script
 
 
@@ -59,6 +61,59 @@ def test_a_log_keeps_quiet_while_nothing_changes() -> None:
             Recorded(a_release(), "1"), seen, assessed(a_metric()), Wait(f"held {second} s", Hold.AMBER)
         )
     assert len(out.getvalue().splitlines()) == 4
+
+
+def guarded_ticks(view: Reporter) -> None:
+    """A guard that is quiet, fires, goes on, cannot be told, and clears."""
+    asked = a_release(strategy=replace(a_release().strategy, guards=(standing().guard,)))
+    fired = GuardEvent("memory", True, START + 61, START + 31, "memory_usage 93% (web-1)")
+    turns: list[tuple[GuardState, tuple[GuardEvent, ...]]] = [
+        (standing("pause", firing=False), ()),
+        (standing("pause"), (fired,)),
+        (standing("pause"), ()),
+        (standing("pause", unseen="no figure for memory_usage"), ()),
+        (standing("pause", firing=False), (replace(fired, fired=False, at=START + 90),)),
+    ]
+    for second, (state, events) in enumerate(turns):
+        found = assessed(a_metric(), looks=0, guards=(state,), events=events)
+        view.tick(Recorded(asked, "1"), Observation(START + second, a_world()), found, Wait("held"))
+
+
+def test_a_log_tells_a_guard_when_it_fires_clears_or_cannot_be_told() -> None:
+    out = io.StringIO()
+    guarded_ticks(Lines(out, now, progress_s=1e9))
+    told = [line.partition("Z ")[2] for line in out.getvalue().splitlines() if "guard" in line]
+    assert told == [
+        "guard memory fired (pause): memory_usage 93% (web-1), which is memory_usage > 90% for 30s",
+        "guard memory cannot be told: no figure for memory_usage",
+        "guard memory has cleared",
+    ]
+
+
+def test_an_alert_says_that_it_is_one() -> None:
+    out = io.StringIO()
+    found = assessed(guards=(standing("alert"),))
+    Lines(out, now).tick(Recorded(a_release(), "1"), Observation(START, a_world()), found, Wait("held"))
+    assert "ALERT: guard memory fired (alert)" in out.getvalue()
+
+
+def test_json_lines_tell_each_turn_of_a_guard_and_how_it_stands() -> None:
+    out = io.StringIO()
+    guarded_ticks(JsonLines(out, now))
+    told = [json.loads(line) for line in out.getvalue().splitlines()]
+    turns = [one for one in told if one["kind"] == "guard"]
+    assert [(one["guard"], one["state"], one["at"] - START) for one in turns] == [
+        ("memory", "fired", 61.0),
+        ("memory", "cleared", 90.0),
+    ]
+    assert (turns[0]["action"], turns[0]["alert"], turns[0]["since"]) == ("abort", False, START + 31)
+    stands = [one["guards"][0] for one in told if one["kind"] == "state"]
+    assert [(one["firing"], one["unseen"]) for one in stands] == [
+        (False, None),
+        (True, None),
+        (True, "no figure for memory_usage"),
+        (False, None),
+    ]
 
 
 def test_progress_is_told_at_most_every_so_many_seconds() -> None:

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from analysis.words import Interval
 from canary.core.actions import Act, Wait
-from canary.core.assessed import Assessed, Hold
+from canary.core.assessed import Assessed, GuardState, Hold
 from canary.core.observation import Observation
 from canary.core.release import Pause, Phase, Release
 from canary.ports import Recorded
@@ -14,6 +14,7 @@ from canary.view import bars
 from canary.view.bars import ASCII, UNICODE
 from canary.view.screen import LINES, screen
 from canary.view.snapshot import Snapshot, ended, take
+from tests.guarding import standing
 from tests.view.scripted import START, Told, a_metric, a_release, a_world, assessed, script
 
 ANY = st.floats().map(abs)
@@ -35,6 +36,25 @@ def many(count: int) -> Snapshot:
     release = a_release(pause=pause, step=1, reason="a long reason " * 20)
     wait = Wait("not yet seen to be safe: " + "x " * 200, Hold.TOO_LITTLE_EVIDENCE)
     return take(release, Observation(START + 20, a_world()), assessed(*rows), wait)
+
+
+def guarded(*guards: GuardState) -> Snapshot:
+    wait = Wait("held 4 s of at least 10 s")
+    return take(a_release(), Observation(START + 60, a_world()), assessed(a_metric(), guards=guards), wait)
+
+
+def test_guards_that_fire_are_on_the_screen_and_quiet_ones_are_not() -> None:
+    assert not any("memory" in line for line in text(guarded(standing(firing=False))))
+    lines = text(guarded(standing("abort"), standing("alert")))
+    assert [line for line in lines if "memory fires (abort): memory_usage 93% (web-1)" in line]
+    assert any("memory fires (alert)" in line for line in lines)
+
+
+def test_however_many_guards_fire_two_lines_tell_it() -> None:
+    lines = text(guarded(*[standing("alert", unseen="no figure for x " * 20)] * 9))
+    assert len(lines) <= LINES
+    assert sum("guard" in line for line in lines) == 2
+    assert any("more" in line for line in lines)
 
 
 @pytest.mark.parametrize("width", [79, 119])

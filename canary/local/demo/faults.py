@@ -36,10 +36,11 @@ class Kind(StrEnum):
     LOAD = "load"
     NEVER_READY = "never-ready"
     SLOW_START = "slow-start"
+    LEAK = "leak"
 
 
-DEFAULT_LEVEL = {Kind.CRASH: 8.0, Kind.SLOW_START: 3.0, Kind.LOAD: 150.0}
-"""Crash after, ready after: seconds. Load: requests per second of the whole version."""
+DEFAULT_LEVEL = {Kind.CRASH: 8.0, Kind.SLOW_START: 3.0, Kind.LOAD: 150.0, Kind.LEAK: 20.0}
+"""Crash after, ready after: seconds. Load: requests per second of the whole version. Leak: MiB per second."""
 
 _NUMBERED = {*DEFAULT_LEVEL, Kind.ERRORS}
 
@@ -54,8 +55,8 @@ class Fault:
 
     Attributes:
         level: seconds until it crashes or becomes ready; requests per second above which `load`
-            begins to fail; share of requests that fail with `errors`, 0 for `BAD_ERRORS`. Without meaning
-            for the other kinds.
+            begins to fail; share of requests that fail with `errors`, 0 for `BAD_ERRORS`; MiB that `leak`
+            loses per second. Without meaning for the other kinds.
     """
 
     kind: Kind = Kind.NONE

@@ -25,6 +25,9 @@ SILENT_S = 0.5
 FINISH_S = 10.0
 """Open requests get at most this long to end after SIGTERM."""
 
+LEAK_TURN_S = 0.1
+"""A version that leaks loses some memory this often."""
+
 CRASH_CODE = 70
 """Exit status of a version that crashes (EX_SOFTWARE of sysexits.h)."""
 
@@ -90,6 +93,7 @@ class Service:
         self._shop = Shop(options.version, nature, self._rate.arrived if self._rate else lambda: None)
         self._lobby = Lobby(self._shop.handle, options.version)
         self._asked_to_end = asyncio.Event()
+        self._lost: list[bytes] = []
 
     async def run(self) -> int:
         """Serve until SIGTERM or SIGINT; returns the exit status."""
@@ -130,11 +134,18 @@ class Service:
             self._open()
         if fault.kind is Kind.CRASH:
             loop.call_later(fault.level, _crash)
+        if fault.kind is Kind.LEAK:
+            self._leak(int(fault.level * LEAK_TURN_S * 2**20))
         if self._rate:
             self._tell(self._rate)
 
     def _open(self) -> None:
         self._shop.ready = not self._asked_to_end.is_set()
+
+    def _leak(self, size: int) -> None:
+        # Not zeros: memory that was never written to is not resident.
+        self._lost.append(b"x" * size)
+        asyncio.get_running_loop().call_later(LEAK_TURN_S, self._leak, size)
 
     def _tell(self, rate: VersionRate) -> None:
         rate.exchange()

@@ -2,11 +2,14 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from http import HTTPStatus
 
+import psutil
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
+from prometheus_client.registry import Collector
 
 from canary.local.demo.faults import Nature
 from canary.local.demo.wire import Reply, Request
@@ -23,6 +26,23 @@ BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0,
 
 _GET = frozenset({"GET", "HEAD"})
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+
+
+class _Used(Collector):
+    """What this process uses. The client's own collector knows it on Linux only."""
+
+    def __init__(self) -> None:
+        self._process = psutil.Process()
+
+    def collect(self) -> Iterator[GaugeMetricFamily | CounterMetricFamily]:
+        with self._process.oneshot():
+            memory, times = self._process.memory_info(), self._process.cpu_times()
+        yield GaugeMetricFamily(
+            "process_resident_memory_bytes", "Resident memory in bytes.", value=float(memory.rss)
+        )
+        yield CounterMetricFamily(
+            "process_cpu_seconds_total", "CPU time in seconds.", value=times.user + times.system
+        )
 
 
 class Meters:
@@ -46,6 +66,7 @@ class Meters:
         Gauge("process_start_time_seconds", "Unix time of the start.", registry=self._registry).set(
             time.time()
         )
+        self._registry.register(_Used())
 
     def count(self, method: str, path: str, status: int, took_s: float) -> None:
         """One answer was given."""

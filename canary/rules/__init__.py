@@ -1,0 +1,1 @@
+"""Conditions over time, as people write them: their grammar, and what they come to. Pure."""
