@@ -11,9 +11,9 @@ from sqlalchemy.exc import SQLAlchemyError
 from werkzeug.exceptions import BadRequest
 
 from project_ai import faults, serving, settings
-from project_ai.database import MOST, Users, connect, reason
+from project_ai.database import MOST, Users, connect
 from project_ai.metrics import Metrics
-from project_ai.problem import ProblemError
+from project_ai.problem import ProblemError, reason
 from project_ai.releases import RELEASES, Release, release
 from project_ai.schema import migrate, parse_schema, revision, schema_of, steps
 from project_ai.web import State, parse_user

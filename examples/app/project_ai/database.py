@@ -22,7 +22,7 @@ from sqlalchemy import (
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import SQLAlchemyError
 
-from project_ai.problem import ProblemError
+from project_ai.problem import ProblemError, reason
 from project_ai.releases import Found, Release
 from project_ai.schema import revision, schema_of
 from project_ai.settings import sqlite_file
@@ -142,9 +142,3 @@ class Users:
         wanted = first if first == last else f"{first} to {last}"
         found = f"has schema {revision(schema)}" if schema else "has no schema yet"
         return f"the database {found}; {self._release.name} reads {wanted}"
-
-
-def reason(fault: SQLAlchemyError) -> str:
-    """The first line of what the driver said: the rest holds statements and values."""
-    said = str(getattr(fault, "orig", None) or fault).strip()
-    return said.splitlines()[0] if said else type(fault).__name__

@@ -14,3 +14,9 @@ class ProblemError(Exception):
         super().__init__(message)
         self.remedy = remedy
         self.code = code
+
+
+def reason(fault: Exception) -> str:
+    """The first line of what a database's driver said: the rest holds statements and values."""
+    said = str(getattr(fault, "orig", None) or fault).strip()
+    return said.splitlines()[0] if said else type(fault).__name__

@@ -7,8 +7,9 @@ from alembic.config import Config
 from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 from sqlalchemy import Connection, Engine, inspect, text
+from sqlalchemy.exc import SQLAlchemyError
 
-from project_ai.problem import ProblemError
+from project_ai.problem import ProblemError, reason
 from project_ai.releases import LATEST_SCHEMA
 
 MIGRATIONS = Path(__file__).parent / "migrations"
@@ -73,8 +74,12 @@ def migrate(engine: Engine, to: int) -> tuple[int, int]:
         config.attributes["connection"] = connection
         try:
             command.upgrade(config, revision(to))
-        except CommandError as fault:
-            raise ProblemError(str(fault), remedy="Nothing was changed.", code=1) from fault
+        except (CommandError, SQLAlchemyError) as fault:
+            raise ProblemError(
+                f"the database cannot be brought to schema {revision(to)}: {reason(fault)}",
+                remedy=f"Nothing was changed: it still has {revision(before)}.",
+                code=1,
+            ) from fault
         return before, schema_of(connection)
 
 

@@ -12,10 +12,10 @@ from sqlalchemy.exc import SQLAlchemyError
 from werkzeug.exceptions import BadRequest, HTTPException, NotFound
 
 from project_ai import settings
-from project_ai.database import PAGE, Users, reason
+from project_ai.database import PAGE, Users
 from project_ai.faults import BrokenError, Faults
 from project_ai.metrics import UNKNOWN, Metrics
-from project_ai.problem import ProblemError
+from project_ai.problem import ProblemError, reason
 from project_ai.releases import Release
 
 LARGEST_BODY = 16 * 1024
