@@ -1,6 +1,8 @@
 """`server.toml`: every fault is said at once, with what is wanted; and the steward's own refusals."""
 
+import ast
 import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -21,6 +23,17 @@ def test_the_example_is_read_as_it_is() -> None:
     assert (found.rto_s, found.rpo_s, found.keep_s) == (900.0, 86400.0, 7 * 86400.0)
     assert found.service == MINIMAL.parent / "app"
     assert all((MINIMAL / one).exists() for one in found.configuration)
+
+
+def test_the_steward_needs_nothing_but_python() -> None:
+    imported = set()
+    for file in (MINIMAL / "steward").glob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.Import):
+                imported |= {one.name.split(".")[0] for one in node.names}
+            elif isinstance(node, ast.ImportFrom):
+                imported.add((node.module or "").split(".")[0])
+    assert imported <= {*sys.stdlib_module_names, "steward"}
 
 
 def test_all_faults_of_the_file_are_said_at_once(tmp_path: Path) -> None:
