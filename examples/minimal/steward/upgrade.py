@@ -30,7 +30,12 @@ def upgrade(place: Place, version: str, *, restore_data: bool = False) -> int:
     Raises:
         ProblemError: it cannot be begun; nothing was touched.
     """
-    old = service.stands(place).stable
+    found = service.stands(place)
+    old = found.stable
+    if found.canary not in (None, version):
+        raise ProblemError(
+            f"{found.canary} is being released", remedy="Wait for the verdict, or `canary abort`.", code=9
+        )
     if old == version:
         say(f"{version} runs already")
         return 0
