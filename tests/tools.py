@@ -9,27 +9,22 @@ CACHE = Path(__file__).parent.parent / ".cache"
 
 
 def provide_prometheus(cache: Path = CACHE) -> bool:
-    """Put `prometheus` and `promtool` on PATH; whether they are there now. See `_provide`."""
-    return _provide("prometheus", cache)
-
-
-def provide_alertmanager(cache: Path = CACHE) -> bool:
-    """Put `prometheus-alertmanager` and `amtool` on PATH; whether they are there now. See `_provide`."""
-    return _provide("prometheus-alertmanager", cache)
-
-
-def _provide(name: str, cache: Path) -> bool:
-    """Put a program on PATH: the system's, or Debian's package of its name unpacked under `.cache`.
+    """Put `prometheus` on PATH: the system's, or Debian's package unpacked under `.cache`.
 
     Unpacked and not installed: it needs no root, starts no daemon and leaves nothing on the system. Where
-    there is no apt the tests that need it are skipped, and say so.
+    there is no apt the tests that need it are skipped, and say so. Whether it is there now.
     """
-    unpacked = cache / name / "usr" / "bin"
-    if shutil.which(name) is None:
-        if not (unpacked / name).exists() and shutil.which("apt-get") and shutil.which("dpkg-deb"):
-            _unpack(name, cache)
+    return provide("prometheus", cache)
+
+
+def provide(program: str, cache: Path = CACHE) -> bool:
+    """The same for any program whose Debian package has its name."""
+    unpacked = cache / program / "usr" / "bin"
+    if shutil.which(program) is None:
+        if not (unpacked / program).exists() and shutil.which("apt-get") and shutil.which("dpkg-deb"):
+            _unpack(program, cache)
         os.environ["PATH"] = f"{os.environ.get('PATH', '')}{os.pathsep}{unpacked}"
-    return shutil.which(name) is not None
+    return shutil.which(program) is not None
 
 
 def _unpack(package: str, cache: Path) -> None:

@@ -88,7 +88,7 @@ def inside() -> list[str]:
 
 
 def test_each_alert_reaches_those_it_is_for(tmp_path: Path, called: tuple[int, list[Call]]) -> None:
-    tools.provide_alertmanager()
+    tools.provide("prometheus-alertmanager")
     if shutil.which("prometheus-alertmanager") is None:
         pytest.skip("prometheus-alertmanager is missing, and there is no apt to fetch it")
     ear, heard = called
