@@ -68,22 +68,18 @@ def finish(place: Place) -> int:
     Raises:
         ProblemError: a release is under way, or nothing runs.
     """
-    found = service.stands(place)
-    if found.canary is not None:
-        raise ProblemError(
-            f"{found.canary} is being released", remedy="Wait for the verdict: `canary watch`.", code=2
-        )
-    last = install.reads(place, found.stable)[found.stable][1]
+    stable = _settled(place)
+    last = install.reads(place, stable)[stable][1]
     schema = database.content(place.database).schema
     if schema >= last:
-        say(f"schema {schema:04d} is the last that {found.stable} reads; nothing to do")
+        say(f"schema {schema:04d} is the last that {stable} reads; nothing to do")
         return 0
-    before = _kept_before(place, found.stable)
-    why = Why(found.stable, before=found.stable, back_to=before.back_to if before else None)
+    before = _kept_before(place, stable)
+    why = Why(stable, before=stable, back_to=before.back_to if before else None)
     kept = backup.make(place, why)
     say(f"backup {kept.archive.name}: {kept.content.users} users, schema {schema:04d}")
-    _migrate(place, found.stable, last)
-    backup.make(place, Why(found.stable))
+    _migrate(place, stable, last)
+    backup.make(place, Why(stable))
     say(f"schema {schema:04d} -> {last:04d}; the way back needs {kept.archive.name} from now on")
     return 0
 
@@ -99,17 +95,19 @@ def rollback(place: Place, *, restore_data: bool = False, archive: Path | None =
     Raises:
         ProblemError: there is nothing to go back to; nothing was touched.
     """
-    now = service.stands(place).stable
+    now = _settled(place)
     kept = backup.opened(archive) if archive else backup.newest(place, before=now)
-    old = kept.back_to or kept.serving
-    if old is None or old == now:
-        raise ProblemError(
-            f"{kept.archive} does not say what ran before {now}", remedy="Name another with --backup.", code=2
-        )
+    old = _before(kept, now)
     install.release(place, old)
     known = install.reads(place, now)
     schema = database.content(place.database).schema
     demanded = not can_read(known, old, schema)
+    if (demanded or restore_data) and not can_read(known, old, kept.content.schema):
+        raise ProblemError(
+            f"{old} cannot read schema {kept.content.schema:04d} of {kept.archive}",
+            remedy="Name another backup with --backup.",
+            code=2,
+        )
     if demanded:
         say(f"{old} cannot read schema {schema:04d}: the data go back to {kept.archive.name}")
         if not can_read(known, now, kept.content.schema):
@@ -149,6 +147,31 @@ def put_back(place: Place, kept: Backup, serving: str | None) -> None:
         say(f"what was there, {safety.content.users} users, is kept in {safety.archive.name}")
     else:
         say("there was no database: if something runs that had it open, start that again")
+
+
+def _settled(place: Place) -> str:
+    """The release that runs, and nothing beside it.
+
+    Raises:
+        ProblemError: nothing runs, or a release is being tried.
+    """
+    found = service.stands(place)
+    if found.canary is not None:
+        raise ProblemError(
+            f"{found.canary} is being released",
+            remedy="Wait for the verdict (`canary watch`), or end it: `canary abort`.",
+            code=2,
+        )
+    return found.stable
+
+
+def _before(kept: Backup, now: str) -> str:
+    old = kept.back_to or kept.serving
+    if old is None or old == now:
+        raise ProblemError(
+            f"{kept.archive} does not say what ran before {now}", remedy="Name another with --backup.", code=2
+        )
+    return old
 
 
 def _expanded(known: dict[str, Schemas], old: str, version: str, schema: int) -> int:

@@ -13,6 +13,7 @@ from project_ai.releases import RELEASES
 from project_ai.schema import migrate
 from project_ai.settings import database_url
 from steward import backup, database, install, service, upgrade
+from steward.backup import Why
 from steward.place import Place
 from steward.problem import ProblemError
 from steward.service import Standing
@@ -124,7 +125,9 @@ def test_the_version_that_runs_is_not_released_again(begin: Begin) -> None:
     assert (played.seen, played.place.backups.exists()) == ([], False)
 
 
-@pytest.mark.parametrize("command", [lambda place: upgrade.upgrade(place, "v1.1.1"), upgrade.finish])
+@pytest.mark.parametrize(
+    "command", [lambda place: upgrade.upgrade(place, "v1.1.1"), upgrade.finish, upgrade.rollback]
+)
 def test_while_another_release_is_tried_nothing_is_touched(
     begin: Begin, command: Callable[[Place], int]
 ) -> None:
@@ -195,6 +198,15 @@ def test_without_a_backup_that_leads_back_nothing_is_touched(begin: Begin) -> No
     with pytest.raises(ProblemError, match=r"no backup from before v1\.2\.0"):
         upgrade.rollback(played.place)
     assert (played.seen, holds(played.place)) == ([], (3, 3))
+
+
+def test_a_backup_that_the_older_release_cannot_read_is_refused(begin: Begin) -> None:
+    played = after_finish(begin)
+    newer = backup.make(played.place, Why("v1.2.0", before="v1.2.0", back_to="v1.1.1"))
+    played.seen.clear()
+    with pytest.raises(ProblemError, match=r"v1\.1\.1 cannot read schema 0003"):
+        upgrade.rollback(played.place, archive=newer.archive)
+    assert (played.seen, holds(played.place)) == ([], (3, 6))
 
 
 def test_a_recovered_server_that_knows_no_revisions_starts_the_older_release(
