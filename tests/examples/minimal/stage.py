@@ -73,6 +73,7 @@ class Server:
             name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "VIRTUAL_ENV")
         }
         variables[MARK] = str(self.checkout)
+        variables["PIP_NO_COMPILE"] = "1"  # four environments are made, and most of their bytecode never read
         with out.open("wb") as file:
             done = subprocess.run(
                 ["bash", "-c", script],
