@@ -56,14 +56,15 @@ def blocks(readme: Path) -> list[str]:
 
 @dataclass
 class Server:
-    """The example's folder in a fresh checkout."""
+    """The folder of an example in a fresh checkout."""
 
     checkout: Path
+    name: str = "minimal"
     said: list[str] = field(default_factory=list)
 
     @property
     def folder(self) -> Path:
-        return self.checkout / "examples" / "minimal"
+        return self.checkout / "examples" / self.name
 
     def run(self, block: str) -> str:
         """Run a block as in the one terminal that a person has; what it said. Fails when a command fails."""
@@ -133,16 +134,16 @@ class Server:
 
 
 @contextmanager
-def a_server(folder: Path) -> Iterator[Server]:
+def a_server(folder: Path, name: str = "minimal") -> Iterator[Server]:
     """A fresh checkout; whatever is started in it ends with the block."""
-    for name in SOURCES:
-        source, target = ROOT / name, folder / name
+    for part in SOURCES:
+        source, target = ROOT / part, folder / part
         target.parent.mkdir(parents=True, exist_ok=True)
         if source.is_dir():
             shutil.copytree(source, target, ignore=_MADE)
         else:
             shutil.copy(source, target)
-    server = Server(folder)
+    server = Server(folder, name)
     try:
         yield server
     finally:
