@@ -43,6 +43,7 @@ cluster-down: $(READY)  ## take the test clusters down; nothing of them stays
 lock: $(READY)   ## pin every dependency anew, with hashes
 	$(PY) -m uv pip compile pyproject.toml --extra kubernetes --extra seal $(LOCK) --upgrade -o requirements.lock
 	$(PY) -m uv pip compile pyproject.toml --extra kubernetes --extra seal --extra dev -c requirements.lock $(LOCK) -o requirements-dev.lock
+	$(PY) -m uv pip compile examples/app/requirements.in -c requirements-dev.lock $(LOCK) -o examples/app/requirements.txt
 
 clean:           ## remove what the targets made
 	rm -rf $(VENV) .cache

@@ -7,7 +7,7 @@ from pathlib import Path
 
 FILE_LINES = 400
 FUNCTION_LINES = 40
-FOLDERS = ("canary", "analysis", "tests", "bench")
+FOLDERS = ("canary", "analysis", "tests", "bench", "examples")
 ROOT = Path(__file__).parent.parent
 
 

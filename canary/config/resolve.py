@@ -98,6 +98,7 @@ def _local(file: schema.File, folder: Path) -> LocalService | None:
         drain_s=local.drain,
         scrape_s=local.scrape,
         limits=Limits(local.limits.memory, local.limits.cpu) if local.limits is not None else Limits(),
+        targets=_path(folder, local.targets) if local.targets else None,
     )
 
 

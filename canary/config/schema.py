@@ -90,6 +90,9 @@ class Local(Section):
     limits: Limits | None = Field(
         None, description="What guards take for a replica's limits; nothing holds a replica to them."
     )
+    targets: Text | None = Field(
+        None, description="File kept with the replicas' own addresses, for file_sd_configs of a Prometheus."
+    )
     state: Text = Field(".canary", description="Folder of everything kept on disk; relative to this file.")
 
 

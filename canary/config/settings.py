@@ -36,6 +36,7 @@ class LocalService:
             for open connections when a replica is taken away.
         scrape_s: how often each replica is scraped. state: folder of everything kept on disk.
         limits: what guards take for a replica's.
+        targets: file that tells a Prometheus where the replicas are; None: it is not told.
     """
 
     name: str
@@ -54,6 +55,7 @@ class LocalService:
     drain_s: float = 10.0
     scrape_s: float = 15.0
     limits: Limits = field(default_factory=Limits)
+    targets: Path | None = None
 
 
 @dataclass(frozen=True)
