@@ -291,7 +291,9 @@ def _lacking(
     scraped = state.ticker.last_scrapes
     # A pod that is not there any more cannot be scraped, and its successor is.
     here = _canary_pods(seen)
-    silence = ticks.SILENT_SCRAPES * release.strategy.scrape_interval_s
+    every, scraped_each = release.strategy.interval_s, release.strategy.scrape_interval_s
+    # Scrapes are taken with the look after them, so the last one taken may be as old as a look and a scrape.
+    silence = max(ticks.SILENT_SCRAPES * scraped_each, every + scraped_each)
     settled = min(scrapes.settled_until, seen.at)
     silent = [
         f"{pod} ({settled - at:.0f} s ago)"

@@ -139,6 +139,18 @@ def test_a_canary_pod_that_is_no_longer_scraped_is_no_scrape_by_name() -> None:
     assert "c0" not in found.lacking_detail
 
 
+def test_between_two_looks_nothing_is_missed_of_pods_scraped_more_often_than_looked_at() -> None:
+    often = subject(strategy=replace(ONLY_ERRORS, interval_s=15.0, scrape_interval_s=1.0))
+    _, state = assessed_at(often, scrapes([*range(-60, 120)]), t=119)
+    for t in range(120, 136):
+        there = seen(serving("c0", "c1"), after_s=t)
+        found, state = assess.advance(often, state, scrapes([*range(90, t)]), there)
+        assert found.lacking is None, (t, found.lacking_detail)
+    stable_goes_on = scrapes([*range(90, 170)], canary_from=1e9)
+    away, _ = assess.advance(often, state, stable_goes_on, seen(serving("c0", "c1"), after_s=170))
+    assert away.lacking is Hold.NO_SCRAPE
+
+
 def serving(*names: str, born_s: float = -60.0) -> World:
     """Ready canary pods of these names, born so many seconds after the start."""
     found = tuple(Pod(name, name, V2.hash, ready=True, born=START + born_s) for name in names)
