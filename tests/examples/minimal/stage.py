@@ -1,10 +1,12 @@
 """A server of the example: its folder in a checkout of its own, and its README run as a person would."""
 
+import fcntl
 import os
 import re
 import shutil
 import signal
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -32,6 +34,8 @@ _MADE = shutil.ignore_patterns(
     "data",
     "evidence",
     "releases",
+    "seals",
+    "secrets",
     "targets.json",
     ".steward.lock",
 )
@@ -144,7 +148,16 @@ def a_server(folder: Path, name: str = "minimal") -> Iterator[Server]:
         else:
             shutil.copy(source, target)
     server = Server(folder, name)
-    try:
-        yield server
-    finally:
-        server.end()
+    with _at_its_port():
+        try:
+            yield server
+        finally:
+            server.end()
+
+
+@contextmanager
+def _at_its_port() -> Iterator[None]:
+    """The READMEs all listen at one port: one of them at a time."""
+    with (Path(tempfile.gettempdir()) / "canary-examples-port.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield

@@ -1,6 +1,8 @@
 """The README of the single server, run as it stands: from nothing to a recovered machine."""
 
 import json
+import os
+import re
 import shutil
 from collections.abc import Iterator
 
@@ -28,7 +30,7 @@ def steps(server: Server) -> dict[str, str]:
         "install": "steward install", "verify": "user list", "bad": "upgrade v1.1.0",
         "good": "upgrade v1.1.1", "rollback": "rollback\ncurl", "finish": "steward finish",
         "backup": "steward verify", "drill": "steward drill", "recover": "steward recover",
-        "rules": "promtool",
+        "rules": "promtool", "preflight": "canary preflight", "audit": "audit verify",
     }  # fmt: skip
     found = blocks(server.folder / "README.md")
     assert len(found) == len(names), found
@@ -123,6 +125,26 @@ def test_drills_from_nothing_keep_the_promise_and_give_the_same_users(
         assert 0 < rto_s <= 900
         assert 0 < rpo_s <= 86400
     assert service.ask(PORT, "/health/ready")[0] == 200
+
+
+def test_before_a_release_all_holds_but_what_this_machine_lacks(
+    server: Server, steps: dict[str, str]
+) -> None:
+    """No Prometheus runs here, and whoever runs the tests may be root."""
+    said = server.run(steps["preflight"])
+    assert "exit code 1" in said
+    held = set(re.findall(r"^pass +(\w+)", said, re.MULTILINE))
+    assert held >= {"backup", "upgrade", "recovery", "access", "secrets", "network", "limits", "audit"}, said
+    assert re.search(r"^UNKNOWN +monitoring", said, re.MULTILINE)
+    assert ("FAIL      hardening" in said) == (os.geteuid() == 0)
+
+
+def test_the_ledger_of_all_releases_agrees_with_its_seals_and_their_copies(
+    server: Server, steps: dict[str, str]
+) -> None:
+    said = server.run(steps["audit"])
+    assert "good seals" in said
+    assert "copies of seals agree with it" in said
 
 
 def test_a_machine_that_is_gone_is_recovered_with_the_same_users(
