@@ -14,12 +14,17 @@ def provide_prometheus(cache: Path = CACHE) -> bool:
     Unpacked and not installed: it needs no root, starts no daemon and leaves nothing on the system. Where
     there is no apt the tests that need it are skipped, and say so. Whether it is there now.
     """
-    unpacked = cache / "prometheus" / "usr" / "bin"
-    if shutil.which("prometheus") is None:
-        if not (unpacked / "prometheus").exists() and shutil.which("apt-get") and shutil.which("dpkg-deb"):
-            _unpack("prometheus", cache)
+    return provide("prometheus", cache)
+
+
+def provide(program: str, cache: Path = CACHE) -> bool:
+    """The same for any program whose Debian package has its name."""
+    unpacked = cache / program / "usr" / "bin"
+    if shutil.which(program) is None:
+        if not (unpacked / program).exists() and shutil.which("apt-get") and shutil.which("dpkg-deb"):
+            _unpack(program, cache)
         os.environ["PATH"] = f"{os.environ.get('PATH', '')}{os.pathsep}{unpacked}"
-    return shutil.which("prometheus") is not None
+    return shutil.which(program) is not None
 
 
 def _unpack(package: str, cache: Path) -> None:
