@@ -101,6 +101,7 @@ def _local(file: schema.File, folder: Path) -> LocalService | None:
         ready_s=local.ready,
         drain_s=local.drain,
         scrape_s=local.scrape,
+        targets=_path(folder, local.targets) if local.targets else None,
     )
 
 

@@ -191,6 +191,9 @@ class Local(Section):
     ready: Stretch = Field(30.0, description="A replica that is not ready after this long never will be.")
     drain: Duration = Field(10.0, description="At most this long for open connections of a replica to end.")
     scrape: Stretch = Field(15.0, description="How often each replica is scraped.")
+    targets: Text | None = Field(
+        None, description="File kept with the replicas' own addresses, for file_sd_configs of a Prometheus."
+    )
     state: Text = Field(".canary", description="Folder of everything kept on disk; relative to this file.")
 
 

@@ -33,6 +33,7 @@ class LocalService:
         ready_s: a replica that is not ready after this long never will be. drain_s: at most this long
             for open connections when a replica is taken away.
         scrape_s: how often each replica is scraped. state: folder of everything kept on disk.
+        targets: file that tells a Prometheus where the replicas are; None: it is not told.
     """
 
     name: str
@@ -50,6 +51,7 @@ class LocalService:
     ready_s: float = 30.0
     drain_s: float = 10.0
     scrape_s: float = 15.0
+    targets: Path | None = None
 
 
 @dataclass(frozen=True)

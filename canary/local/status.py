@@ -79,17 +79,26 @@ def write_passing(path: Path, document: Mapping[str, Any]) -> None:
     Raises:
         CanaryError: see `files.fault_of`; the old file stands.
     """
-    beside = path.with_name(f".{path.name}.tmp")
     try:
-        try:
-            beside.write_text(json.dumps(document, separators=(",", ":")) + "\n")
-            os.replace(beside, path)
-        except OSError:
-            with suppress(OSError):
-                beside.unlink()
-            raise
+        write_whole(path, json.dumps(document, separators=(",", ":")) + "\n")
     except OSError as fault:
         raise fault_of(fault, path, "write") from fault
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Replace a file whole, without waiting for the disk.
+
+    Raises:
+        OSError: it could not be; the old file stands.
+    """
+    beside = path.with_name(f".{path.name}.tmp")
+    try:
+        beside.write_text(text)
+        os.replace(beside, path)
+    except OSError:
+        with suppress(OSError):
+            beside.unlink()
+        raise
 
 
 def read_pods(folder: Path) -> list[PodState]:

@@ -29,6 +29,7 @@ from canary.local.rolling import Member, next_change
 from canary.local.scraper import Scraper, Subject
 from canary.local.status import Observed, PodState, Wall, dump, write_passing
 from canary.local.store import Desired, Store, Wanted, apply_configuration
+from canary.local.targets import Place, Targets
 
 TURN_S = 0.05
 HEARTBEAT_S = 0.5
@@ -96,6 +97,7 @@ class Supervisor:
             service, layout, self._readiness_changed, self._balancer.leave, self._balancer.open_on,
             self._ended, say,
         )  # fmt: skip
+        self._targets = Targets(service, say)
         self._templates: dict[str, Mapping[str, Any]] = {}
         self._desired: Desired | None = None
         self._stamp: tuple[int, int, int] | None = None
@@ -172,6 +174,7 @@ class Supervisor:
             self._move(Arm.CANARY, self._desired.canary)
         self._serve()
         self._scraper.turn(self._subjects())
+        self._targets.write(self._places())
         self._write()
 
     def _read_desired(self) -> None:
@@ -246,6 +249,15 @@ class Supervisor:
             if one.ready
         ]  # fmt: skip
 
+    def _places(self) -> list[Place]:
+        return [
+            Place(one.state.name, one.state.arm, self._version(one.state.revision), one.state.port)
+            for one in self._replicas.values()
+        ]
+
+    def _version(self, revision: str) -> str:
+        return str((self._template(revision) or {}).get("version", ""))
+
     def _write(self, *, stopping: bool = False) -> None:
         if self._desired is None:
             return
@@ -289,6 +301,7 @@ class Supervisor:
         for replica in list(self._replicas.values()):
             replica.leave(hurry=self._stops > 1)
         await asyncio.gather(*(replica.ended() for replica in list(self._replicas.values())))
+        self._targets.write([])
         self._write(stopping=True)
         self._say(
             f"stopped. Nothing of {self._service.name} runs any more; what was asked for is kept in "

@@ -63,6 +63,7 @@ class Up:
     def start(self) -> None:
         values = {**asdict(self.service), "state": str(self.service.state)}
         values["directory"] = str(self.service.directory)
+        values["targets"] = str(self.service.targets) if self.service.targets else None
         with open(self.said, "ab") as log:
             self.process = subprocess.Popen(
                 [sys.executable, str(ROOT / "tests/local/up.py"), json.dumps(values)],

@@ -12,6 +12,7 @@ from canary.local import supervisor
 def main() -> int:
     found = json.loads(sys.argv[1])
     found |= {"state": Path(found["state"]), "directory": Path(found["directory"])}
+    found |= {"targets": Path(found["targets"]) if found["targets"] else None}
     found |= {"command": tuple(found["command"]), "listen": tuple(found["listen"])}
     try:
         supervisor.run(LocalService(**found))

@@ -1,4 +1,4 @@
-"""`python -m project_ai`: serve, or make and change the database, or look at users."""
+"""Project-AI's service: serve, make and change the database, look at users, make load, switch faults."""
 
 import argparse
 import http.client
@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from sqlalchemy.exc import SQLAlchemyError
 from werkzeug.exceptions import BadRequest
 
-from project_ai import faults, serving, settings
+from project_ai import faults, load, serving, settings
 from project_ai.database import MOST, Users, connect
 from project_ai.metrics import Metrics
 from project_ai.problem import ProblemError, reason
@@ -47,6 +47,7 @@ def parser() -> argparse.ArgumentParser:
     does.add_argument(
         "--schema", action="store_true", help="say which schema the database has, and who reads it"
     )
+    does.add_argument("--releases", action="store_true", help="say which schemas each release reads")
     made.add_argument("--to", metavar="SCHEMA", help="with --migrate: to this schema, or head")
     commands = made.add_subparsers(dest="command", metavar="COMMAND")
     user = commands.add_parser("user", help="look at users, or add one").add_subparsers(
@@ -56,6 +57,7 @@ def parser() -> argparse.ArgumentParser:
     adds = user.add_parser("add", help="add a user")
     adds.add_argument("name")
     adds.add_argument("--email")
+    load.add_options(commands.add_parser("load", help="make load, as made-up users do"))
     switch = commands.add_parser("fault", help="switch faults of a process that runs with --admin-port")
     switch.add_argument("faults", help="such as errors=0.02; errors=0 switches it off; `none` all")
     switch.add_argument("--at", type=int, required=True, metavar="PORT", help="its --admin-port")
@@ -69,7 +71,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if given.to and not given.migrate:
         made.error("--to goes with --migrate")
     try:
-        return _run(given)
+        return load.run(given) if given.command == "load" else _run(given)
     except ProblemError as fault:
         sys.stderr.write(f"project_ai: {fault}\n{fault.remedy}\n")
         return fault.code
@@ -90,6 +92,10 @@ def _run(given: argparse.Namespace) -> int:
         return _switch(given)
     if given.init or given.migrate:
         return _migrate(chosen, parse_schema(given.to) if given.to else None, make=given.init)
+    if given.releases:
+        told = {name: {"reads": list(one.reads)} for name, one in RELEASES.items()}
+        sys.stdout.write(json.dumps(told) + "\n")
+        return 0
     if given.schema:
         return _tell_schema()
     if given.command == "user":

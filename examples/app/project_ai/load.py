@@ -1,4 +1,4 @@
-"""`python -m project_ai.load`: made-up users of the service: they sign up, look at themselves and at others.
+"""`python -m project_ai load`: made-up users of the service: they sign up, look at themselves and at others.
 
 They come at random, a fixed number a second on the average, each on a connection of its own: a slow service
 is not asked less often. One line of JSON at the end says what came of it.
@@ -13,9 +13,10 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import urlsplit
+
+from project_ai.problem import ProblemError
 
 TIMEOUT_S = 10.0
 AT_ONCE = 64
@@ -31,12 +32,15 @@ class Crowd:
     Args:
         url: of the service, `http://127.0.0.1:8000`.
         seed: of what they do; None: not repeatable.
+
+    Raises:
+        ProblemError: this is no such address.
     """
 
     def __init__(self, url: str, seed: int | None = None) -> None:
         parts = urlsplit(url)
         if parts.scheme != "http" or not parts.hostname:
-            raise ValueError(f"--url {url}: wanted an address such as http://127.0.0.1:8000")
+            raise ProblemError(f"--url {url} is no address", remedy="Wanted: http://127.0.0.1:8000")
         self._address = (parts.hostname, parts.port or 80)
         self._chance = random.Random(seed)  # noqa: S311 - a simulation
         self._lock = threading.Lock()
@@ -86,26 +90,29 @@ class Crowd:
                 self._known = [*self._known[-199:], json.loads(said)["id"]]
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Make load until the time is over, or SIGTERM or Ctrl-C; exits 0 whatever the answers were."""
-    made = argparse.ArgumentParser(prog="python -m project_ai.load", description="Load for the service.")
-    made.add_argument("--url", default="http://127.0.0.1:8000")
-    made.add_argument("--rps", type=float, default=50.0, help="requests a second on the average, up to 1000")
-    made.add_argument("--seconds", type=float, default=3600.0, help="how long, up to 86400")
-    made.add_argument("--seed", type=int, help="makes what they do repeatable")
-    given = made.parse_args(arguments)
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """What can be asked of it on the command line."""
+    parser.add_argument("--url", default="http://127.0.0.1:8000")
+    parser.add_argument(
+        "--rps", type=float, default=50.0, help="requests a second on the average, up to 1000"
+    )
+    parser.add_argument("--seconds", type=float, default=3600.0, help="how long, up to 86400")
+    parser.add_argument("--seed", type=int, help="makes what they do repeatable")
+
+
+def run(given: argparse.Namespace) -> int:
+    """Make load until the time is over, or SIGTERM or Ctrl-C; 0 whatever the answers were.
+
+    Raises:
+        ProblemError: something that was asked is out of bounds.
+    """
     for name, found, most in (("--rps", given.rps, 1000), ("--seconds", given.seconds, 86_400)):
         if not 0 < found <= most:
-            made.error(f"{name} {found:g} is out of bounds; wanted above 0 and at most {most}")
-    try:
-        crowd = Crowd(given.url, given.seed)
-    except ValueError as fault:
-        made.error(str(fault))
+            raise ProblemError(
+                f"{name} {found:g} is out of bounds", remedy=f"Wanted: above 0, at most {most}."
+            )
+    crowd = Crowd(given.url, given.seed)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: crowd.stop())
     sys.stdout.write(json.dumps(crowd.come(given.rps, given.seconds)) + "\n")
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

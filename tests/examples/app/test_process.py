@@ -127,7 +127,8 @@ def test_the_made_up_users_are_answered_and_counted(here: dict[str, str]) -> Non
         command = [
             sys.executable,
             "-m",
-            "project_ai.load",
+            "project_ai",
+            "load",
             "--url",
             f"http://127.0.0.1:{port}",
             "--seed",
