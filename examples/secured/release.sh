@@ -7,7 +7,7 @@
 #
 # Stops at the first no. Its exit code is canary's (0 promoted, 3 rolled back, ...); 7 when a smoke test said no, and the
 # version is undone; 1 when a Job failed. Safe to run again: what was done is done once more or found done.
-# CANARY_FLAGS: for `canary start`, such as --in-cluster. IMAGE: without its tag; project-ai/core. STAGING_KUBECONFIG,
+# CANARY_FLAGS: for `canary start`, such as --plain. IMAGE: without its tag; project-ai/core. STAGING_KUBECONFIG,
 # PRODUCTION_KUBECONFIG: of the account that releases there, see `account` in the README; KUBECONFIG where not given.
 set -euo pipefail
 version=${1:?"usage: release.sh VERSION [staging] [production]"}

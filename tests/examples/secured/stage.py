@@ -101,8 +101,13 @@ class Secured:
 
     def users(self) -> list[str]:
         """The names of all users, in their order."""
-        found = httpx.get(f"{self.url()}/users?limit=1000", timeout=10, trust_env=False)
-        return [one["name"] for one in found.raise_for_status().json()["users"]]
+        found: list[dict[str, Any]] = []
+        while True:
+            after = found[-1]["id"] if found else 0
+            page = httpx.get(f"{self.url()}/users?limit=1000&after={after}", timeout=10, trust_env=False)
+            if not (users := page.raise_for_status().json()["users"]):
+                return [one["name"] for one in found]
+            found += users
 
     def adds(self, name: str) -> bool:
         """Whether a user could be stored now."""
@@ -115,7 +120,7 @@ class Secured:
     @contextmanager
     def load(self, rps: float = RPS) -> Iterator[Counter[str]]:
         """Users from outside; in the end, how often each answer was given, such as `v1.0.0 200`."""
-        command = [sys.executable, "-m", "project_ai.load", "--url", self.url(), "--rps", str(rps)]
+        command = [sys.executable, "-m", "project_ai", "load", "--url", self.url(), "--rps", str(rps)]
         where = {**os.environ, "PYTHONPATH": str(ROOT / "examples" / "app")}
         answers: Counter[str] = Counter()
         crowd = subprocess.Popen(command, env=where, stdout=subprocess.PIPE, text=True)
@@ -140,8 +145,9 @@ def deployed(cluster: Cluster, folder: Path) -> Iterator[Secured]:
     forget(secured)
     volumes.fresh(6)
     try:
-        for namespace in (STAGING, PRODUCTION):
-            secured.done("install", namespace)
+        installs = [secured.begin(block("install"), namespace) for namespace in ENVIRONMENTS]
+        said = [ended(one, 300.0) for one in installs]
+        assert [one.returncode for one in installs] == [0, 0], said
         yield secured
     finally:
         forget(secured)
