@@ -13,11 +13,11 @@ k() { kubectl --namespace "$namespace" "$@"; }
 # run_job CRONJOB [IMAGE] [NAME=VALUE...]: make a Job of a CronJob, perhaps with another image and variables, and wait
 # until it is over. Prints what it said when it fails.
 run_job() {
-    local cronjob=$1 image=${2:-} name
-    name=$cronjob-$(date -u +%d%H%M%S)
+    local cronjob=$1 image=${2:-}
+    job=$cronjob-$(date -u +%d%H%M%S)
     say "$namespace: $cronjob"
-    start_job "$name" "$cronjob" "$image" "${@:3}"
-    wait_job "$name"
+    start_job "$job" "$cronjob" "$image" "${@:3}"
+    wait_job "$job"
 }
 
 start_job() {

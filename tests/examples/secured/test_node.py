@@ -54,9 +54,16 @@ def test_a_version_gets_from_staging_to_production_without_a_failed_request_and_
         wait_for(lambda: whole(secured, FIRST), "v1.0.0 is whole", 60.0)
     assert answers[f"{GOOD} 200"] > 100
     assert failed(answers) == {}, answers
-    overlays = secured.folder / "examples" / "secured" / "overlays"
-    for environment in ("staging", "production"):
-        assert f"newTag: {GOOD}" in (overlays / environment / "release" / "kustomization.yaml").read_text()
+    assert f"newTag: {GOOD}" in overlay(secured, "staging")
+    assert f"newTag: {GOOD}" in overlay(secured, "production")
+    secured.done("overlay")
+    assert f"newTag: {FIRST}" in overlay(secured, "production")
+
+
+def overlay(secured: Secured, environment: str) -> str:
+    """What it says of the version."""
+    folder = secured.folder / "examples" / "secured" / "overlays" / environment / "release"
+    return (folder / "kustomization.yaml").read_text()
 
 
 def test_a_bad_version_that_staging_let_through_is_taken_back_and_serves_few(
@@ -65,7 +72,7 @@ def test_a_bad_version_that_staging_let_through_is_taken_back_and_serves_few(
     with secured.load() as answers:
         said = secured.run(f"examples/secured/release.sh {BAD} production", more=accounts)
     assert said.code == 3, said.text
-    assert whole(secured, FIRST), said.text
+    wait_for(lambda: whole(secured, FIRST), "v1.0.0 is whole", 60.0)
     assert set(failed(answers)) <= {f"{BAD} 500"}, answers
     assert sum(failed(answers).values()) < 0.2 * sum(answers.values())
 
@@ -106,6 +113,21 @@ def test_the_service_goes_on_with_the_standby_when_the_primary_is_lost(secured: 
     assert primary(secured) != lost
     assert {name, f"after the {time_} failover"} <= set(secured.users())
     wait_for(lambda: ready(secured, lost), "the former primary is a standby", 60.0)
+
+
+def test_applying_the_overlay_again_moves_neither_the_primary_nor_a_pod(secured: Secured) -> None:
+    said = secured.done("failover")  # to a primary that no manifest names
+    assert "is a hot standby again" in said.text
+    before = primary(secured), generations(secured)
+    secured.done("again")
+    assert (primary(secured), generations(secured)) == before
+    assert secured.adds("after applying again")
+
+
+def generations(secured: Secured) -> list[int]:
+    """They grow when what is wanted changes."""
+    found = secured.get("deployments,statefulsets")["items"]
+    return [one["metadata"]["generation"] for one in found]
 
 
 @contextmanager
@@ -175,6 +197,16 @@ def successes(secured: Secured) -> dict[str, str]:
         for one in found
         if one["status"].get("lastSuccessfulTime")
     }
+
+
+def test_data_go_back_in_a_database_that_stands(secured: Secured) -> None:
+    secured.kubectl("delete", "jobs", "--all")
+    secured.done("backup")
+    users = secured.users()
+    assert secured.adds("a mistake")
+    said = secured.done("replace")
+    assert secured.users() == users, said.text
+    assert secured.adds("after it went back")
 
 
 def test_a_restore_touches_nothing_unless_it_is_meant(secured: Secured) -> None:
