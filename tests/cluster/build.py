@@ -53,7 +53,11 @@ PROMETHEUS = Program("prometheus", "prometheus", "github.com/prometheus/promethe
 PROMTOOL = Program("promtool", "prometheus", "github.com/prometheus/prometheus/cmd/promtool")
 PODINFO = Program("podinfo", "podinfo", "github.com/stefanprodan/podinfo/cmd/podinfo")
 """A service that others wrote, to be released: no part of the cluster, built when a test asks for it."""
-ALL = (KUBE, KWOK, PAUSE, PROMETHEUS, PROMTOOL)
+COREDNS = Program("coredns", "coredns")
+NETPOL = Program("netpol", "netpol")
+"""Enforces network policies: no part of the cluster either, since it is slow to notice new pods."""
+KUBE_SCORE = Program("kube-score", "kube-score", "github.com/zegl/kube-score/cmd/kube-score")
+ALL = (KUBE, KWOK, PAUSE, COREDNS, PROMETHEUS, PROMTOOL)
 
 
 def built(program: Program) -> Path:

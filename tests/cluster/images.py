@@ -16,9 +16,11 @@ from tests.cluster.place import CACHE, locked
 FOLDER = CACHE / "images"
 PAUSE = "localhost/canary-pause:latest"
 BASE = "localhost/canary-base:latest"
+DNS = "localhost/canary-dns:latest"
 SUITE = "bookworm"
 INCLUDE = "python3,python3-venv,ca-certificates"
 PAUSE_FILE = 'FROM scratch\nCOPY pause /pause\nUSER 65535:65535\nENTRYPOINT ["/pause"]\n'
+DNS_FILE = 'FROM scratch\nCOPY coredns /coredns\nENTRYPOINT ["/coredns"]\n'
 BASE_FILE = 'FROM scratch\nADD root.tar /\nENV LANG=C.UTF-8\nCMD ["python3"]\n'
 FORGET = ("var/cache/apt/archives", "var/lib/apt/lists", "usr/share/doc", "usr/share/locale", "usr/share/man")
 TRUST = ("etc/pip.conf", "etc/ssl/certs/ca-certificates.crt")
@@ -27,8 +29,12 @@ TRUST = ("etc/pip.conf", "etc/ssl/certs/ca-certificates.crt")
 
 def pause() -> Path:
     """The archive of the image whose process holds a pod's namespaces."""
-    program = build.built(build.PAUSE)
-    return _kept("pause", program.parent.name + PAUSE_FILE, lambda: _make_pause(program))
+    return _of_program("pause", build.built(build.PAUSE), PAUSE, PAUSE_FILE)
+
+
+def dns() -> Path:
+    """The archive of the image that answers for the names of Services."""
+    return _of_program("dns", build.built(build.COREDNS), DNS, DNS_FILE)
 
 
 def base() -> Path:
@@ -70,11 +76,16 @@ def _kept(name: str, inputs: str, make: Callable[[], Path]) -> Path:
     return target
 
 
-def _make_pause(program: Path) -> Path:
-    with _scratch() as folder:
-        shutil.copy(program, folder / "pause")
-        (folder / "Dockerfile").write_text(PAUSE_FILE)
-        return _image(folder, PAUSE)
+def _of_program(name: str, program: Path, image: str, file: str) -> Path:
+    """The archive of an image with one program of ours."""
+
+    def make() -> Path:
+        with _scratch() as folder:
+            shutil.copy(program, folder)
+            (folder / "Dockerfile").write_text(file)
+            return _image(folder, image)
+
+    return _kept(name, program.parent.name + file, make)
 
 
 def _make_base() -> Path:

@@ -6,6 +6,7 @@ marks the chains as ours: it comes first and goes last, so that a clearing that 
 
 import json
 import re
+import shutil
 import subprocess
 from dataclasses import replace
 from pathlib import Path
@@ -18,9 +19,13 @@ BRIDGE = "canary-kube0"
 POD_BRIDGE = "canary-pods0"
 PODS = "10.98.0.0/16"
 CHAIN = re.compile(r"(KUBE|CNI)-")
+POLICY_CHAIN = re.compile(r"KUBE-(ROUTER|NWPLCY|POD-FW)-")
+POLICY_SET = re.compile(r"(inet6:)?KUBE-(SRC|DST)-")
+"""What the agent of network policies makes."""
 SETTINGS = (
     "net/ipv4/ip_forward",
     "net/ipv4/conf/all/route_localnet",
+    "net/bridge/bridge-nf-call-iptables",
     "net/netfilter/nf_conntrack_max",
     "kernel/panic",
     "kernel/panic_on_oops",
@@ -61,7 +66,8 @@ def clear() -> None:
     if processes.running(owner):
         return
     for tool in ("iptables", "ip6tables"):
-        _remove_chains(tool)
+        remove_chains(tool)
+    remove_sets()
     settings = owner.folder / "settings.json"
     if settings.exists():
         for name, value in json.loads(settings.read_text()).items():
@@ -80,9 +86,9 @@ def _is_set(name: str) -> bool:
     return Path("/proc/sys", name).exists()
 
 
-def _chains(tool: str) -> list[str]:
+def _chains(tool: str, named: re.Pattern[str] = CHAIN) -> list[str]:
     """The chains of any Kubernetes, as `TABLE CHAIN`."""
-    return [f"{table} {line[1:].split()[0]}" for table, line in _rules(tool) if CHAIN.match(line[1:])]
+    return [f"{table} {line[1:].split()[0]}" for table, line in _rules(tool) if named.match(line[1:])]
 
 
 def _rules(tool: str) -> list[tuple[str, str]]:
@@ -96,16 +102,29 @@ def _rules(tool: str) -> list[tuple[str, str]]:
     return found
 
 
-def _remove_chains(tool: str) -> None:
+def has_policies() -> bool:
+    """Whether packets pass the chains of an agent of network policies."""
+    return any(POLICY_CHAIN.match(_jump(line)) for _, line in _rules("iptables"))
+
+
+def remove_sets() -> None:
+    """Remove the sets of addresses that policies were made of; the chains have to be gone."""
+    if shutil.which("ipset") is not None:
+        for name in _run("ipset", "list", "-name").split():
+            if POLICY_SET.match(name):
+                _run("ipset", "destroy", name)
+
+
+def remove_chains(tool: str, named: re.Pattern[str] = CHAIN) -> None:
     """Flush them, drop the jumps to them, then delete them: in one go for each table."""
-    chains = [name.split() for name in _chains(tool)]
+    chains = [name.split() for name in _chains(tool, named)]
     lines: list[str] = []
     for table in sorted({table for table, _ in chains}):
         own = [chain for at, chain in chains if at == table]
         jumps = [
             line.replace("-A", "-D", 1)
             for at, line in _rules(tool)
-            if at == table and line.startswith("-A") and not CHAIN.match(line[3:]) and _jump(line) in own
+            if at == table and line.startswith("-A") and not named.match(line[3:]) and _jump(line) in own
         ]
         flushes = [f":{chain} - [0:0]" for chain in own]
         lines += [f"*{table}", *flushes, *jumps, *(f"-X {chain}" for chain in own), "COMMIT"]

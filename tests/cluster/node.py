@@ -10,14 +10,15 @@ from pathlib import Path
 import psutil
 import yaml
 
-from tests.cluster import build, images, network, processes
+from tests.cluster import build, dns, images, network, processes
 from tests.cluster.faults import ClusterError
-from tests.cluster.kubectl import ready_nodes
+from tests.cluster.kubectl import apply, ready_nodes
 from tests.cluster.place import HERE, REAL, write
 
 NAME = "canary-node"
 ACCOUNT = f"system:node:{NAME}"
-ACCOUNTS: dict[str, tuple[str, ...]] = {ACCOUNT: ("system:nodes",)}
+POLICIES = "netpol"
+ACCOUNTS: dict[str, tuple[str, ...]] = {ACCOUNT: ("system:nodes",), POLICIES: ()}
 SOCKET = "/run/containerd/containerd.sock"
 HELD = (
     "/etc/cni/net.d",
@@ -34,7 +35,7 @@ HELD = (
 
 def start() -> None:
     """Start the node of `REAL`, whose control plane runs; returns when it is ready for pods."""
-    archives = images.pause(), images.base()
+    archives = images.pause(), images.base(), images.dns()
     _write_settings()
     command = ["unshare", "--mount", "--pid", "--mount-proc", "--fork", "--kill-child"]
     inside = [sys.executable, "-m", "tests.cluster.inside", str(REAL.folder / "inside.json")]
@@ -45,6 +46,7 @@ def start() -> None:
         load(archive)
     admin = REAL.kubeconfig("admin")
     processes.until(lambda: ready_nodes(admin) >= 1, "the node to be ready", place=REAL)
+    apply(admin, dns.objects())
 
 
 def load(archive: Path) -> None:
@@ -167,6 +169,8 @@ def _kubelet() -> dict[str, object]:
         "authorization": {"mode": "AlwaysAllow"},
         "containerRuntimeEndpoint": f"unix://{SOCKET}",
         "cgroupDriver": "cgroupfs",
+        "clusterDNS": [dns.ADDRESS],
+        "clusterDomain": dns.DOMAIN,
         "failSwapOn": False,
         "failCgroupV1": False,
         "enforceNodeAllocatable": [],

@@ -8,7 +8,7 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import psutil
@@ -57,8 +57,21 @@ def stop_all(place: Place) -> list[str]:
     At once and without grace: no state is kept, and what cannot be killed in the middle is no test cluster.
     """
     found = running(place)
+    _end(found.values())
+    for path in (place.folder / "pids").glob("*.pid"):
+        path.unlink()
+    return sorted(found)
+
+
+def stop(place: Place, name: str) -> None:
+    """End this one, as `stop_all` does all of them; that it is not there any more is nobody's death."""
+    _end([pid for found, pid in running(place).items() if found == name])
+    _pid_file(place, name).unlink(missing_ok=True)
+
+
+def _end(pids: Iterable[int]) -> None:
     ended: list[psutil.Process] = []
-    for pid in found.values():
+    for pid in pids:
         try:
             leader = psutil.Process(pid)
             ended += [leader, *leader.children(recursive=True)]
@@ -71,9 +84,6 @@ def stop_all(place: Place) -> list[str]:
         except psutil.NoSuchProcess:
             continue
     until(lambda: not any(_runs(process) for process in ended), "all of it to die", patience_s=PATIENCE_S)
-    for path in (place.folder / "pids").glob("*.pid"):
-        path.unlink()
-    return sorted(found)
 
 
 def until(

@@ -42,7 +42,7 @@ def scale(place: Place, nodes: int) -> None:
 
 
 def _node(name: str) -> dict[str, Any]:
-    size = {"cpu": "32", "memory": "256Gi", "pods": "250"}
+    size = {"cpu": "32", "memory": "256Gi", "ephemeral-storage": "256Gi", "pods": "250"}
     return {
         "apiVersion": "v1",
         "kind": "Node",

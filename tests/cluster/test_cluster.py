@@ -15,7 +15,7 @@ import httpx
 import pytest
 
 from tests import cluster
-from tests.cluster import made, node, processes, upkeep
+from tests.cluster import made, netpol, network, node, processes, upkeep
 from tests.cluster.images import BASE
 from tests.cluster.kubectl import apply, get, kubectl
 from tests.cluster.place import REAL, Place
@@ -224,12 +224,9 @@ def test_a_container_answers_through_a_node_port_and_prometheus_sees_it(
     real: cluster.Cluster, namespace: str
 ) -> None:
     asks = {"prometheus.io/scrape": "true", "prometheus.io/port": "8080", "prometheus.io/path": "/metrics"}
-    service = {
-        "apiVersion": "v1",
-        "kind": "Service",
-        "metadata": {"name": "it", "namespace": namespace},
-        "spec": {"type": "NodePort", "selector": {"app": "it"}, "ports": [{"port": 80, "targetPort": 8080}]},
-    }
+    ports = [{"port": 80, "targetPort": 8080}]
+    outside = {"type": "NodePort", "selector": {"app": "it"}, "ports": ports}
+    service = a_document("v1", "Service", namespace, outside)
     apply(real.kubeconfig, [a_pod(namespace, SERVE, annotations=asks), service])
     port = get(real.kubeconfig, "service", "it", "-n", namespace)["spec"]["ports"][0]["nodePort"]
 
@@ -271,6 +268,50 @@ def test_a_pod_reaches_the_api_server_and_is_held_to_its_rights(
     assert real.kubectl("logs", "it", "-n", namespace).split() == ["200", "403"]
 
 
+FIND = """
+import socket, time
+for _ in range(200):
+    try:
+        socket.create_connection(("it", 80), timeout=2).close()
+        print("found")
+        time.sleep(3600)
+    except OSError:
+        time.sleep(0.2)
+"""
+REACH = "import socket; socket.create_connection(('it', 80), timeout=2)"
+
+
+def test_a_pod_finds_a_service_by_its_name_and_policies_hold_while_they_are_enforced(
+    real: cluster.Cluster, namespace: str
+) -> None:
+    ports = [{"port": 80, "targetPort": 8080}]
+    service = a_document("v1", "Service", namespace, {"selector": {"app": "it"}, "ports": ports})
+    asker = a_pod(namespace, FIND)
+    asker["metadata"] |= {"name": "asker", "labels": {"app": "asker"}}
+    apply(real.kubeconfig, [a_pod(namespace, SERVE), service, asker])
+    until(lambda: real.kubectl("logs", "asker", "-n", namespace, "--ignore-errors"), "found\n")
+
+    def reached() -> bool:
+        try:
+            real.kubectl("exec", "asker", "-n", namespace, "--", "python3", "-c", REACH)
+        except cluster.ClusterError:
+            return False
+        return True
+
+    closed = {"podSelector": {"matchLabels": {"app": "it"}}, "policyTypes": ["Ingress"]}
+    apply(real.kubeconfig, [a_document("networking.k8s.io/v1", "NetworkPolicy", namespace, closed)])
+    assert reached()
+    with netpol.enforced():
+        until(reached, False)
+    until(reached, True)
+    assert not network.has_policies()
+
+
+def a_document(version: str, kind: str, namespace: str, spec: dict[str, Any]) -> dict[str, Any]:
+    metadata = {"name": "it", "namespace": namespace}
+    return {"apiVersion": version, "kind": kind, "metadata": metadata, "spec": spec}
+
+
 def traces() -> list[str]:
     """What a node could leave in the machine. (Debian's plugins have a file of their own in /etc/cni.)"""
     links = [
@@ -288,7 +329,9 @@ def traces() -> list[str]:
     folders = [
         name for name in node.HELD if "cni" not in name and Path(name).is_dir() and any(Path(name).iterdir())
     ]
-    return [*links, *rules, *mounts, *folders, *map(str, Path("/sys/fs/cgroup").rglob("kubepods"))]
+    named = subprocess.run(["ipset", "list", "-name"], capture_output=True, text=True, check=True).stdout
+    sets = [name for name in named.split() if network.POLICY_SET.match(name)]
+    return [*links, *rules, *sets, *mounts, *folders, *map(str, Path("/sys/fs/cgroup").rglob("kubepods"))]
 
 
 def test_a_node_that_was_killed_comes_up_again_and_leaves_nothing(stood: bool, real: cluster.Cluster) -> None:

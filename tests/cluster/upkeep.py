@@ -49,6 +49,7 @@ def provide(real: bool) -> None:
         packages.provide()
         images.pause()
         images.base()
+        images.dns()
 
 
 def down(*places: Place) -> list[str]:

@@ -25,13 +25,13 @@ def shops() -> None:
     """The controller's own image from the project's Dockerfile, and on it one image for each version."""
     whole = [path for name in ("canary", "analysis") for path in (ROOT / name).rglob("*.py")]
     whole += [ROOT / "Dockerfile", ROOT / "requirements.lock", HERE / "shop" / "Dockerfile", Path(__file__)]
-    _once("shop", whole, _make_shops)
+    once("shop", whole, _make_shops)
 
 
 def podinfos() -> None:
     """One image for each version of podinfo."""
     program = build.built(build.PODINFO)
-    _once(
+    once(
         "podinfo", [program, HERE / "podinfo" / "Dockerfile", Path(__file__)], lambda: _make_podinfos(program)
     )
 
@@ -63,7 +63,7 @@ def _make_podinfos(program: Path) -> None:
             node.load(images.built_on_base(Path(folder), f"{PODINFO}:{version}"))
 
 
-def _once(name: str, inputs: list[Path], make: Callable[[], None]) -> None:
+def once(name: str, inputs: list[Path], make: Callable[[], None]) -> None:
     """Make these images and load them, unless this node has those of the same inputs."""
     digest = hashlib.sha256()
     for path in sorted(inputs):

@@ -1,0 +1,27 @@
+"""The example, deployed once for all that looks at it."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.cluster import Cluster
+from tests.examples.secured import provided
+from tests.examples.secured.stage import PRODUCTION, STAGING, Secured, deployed
+
+
+@pytest.fixture(scope="session")
+def secured(real: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secured]:
+    """Both environments on the real node, as the README installs them."""
+    provided.provide()
+    folder = tmp_path_factory.mktemp("secured")
+    (folder / "examples").mkdir()
+    with deployed(real, folder) as found:
+        yield found
+
+
+@pytest.fixture(scope="session")
+def accounts(secured: Secured) -> dict[str, str]:
+    """Whom a release runs as: the account of each namespace, with its token and no other right."""
+    assert len(secured.done("account").text.split(".")) == 3
+    names = {"STAGING_KUBECONFIG": STAGING, "PRODUCTION_KUBECONFIG": PRODUCTION}
+    return {name: str(secured.cluster.service_account(where, "release")) for name, where in names.items()}
