@@ -23,5 +23,6 @@ def secured(real: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 def accounts(secured: Secured) -> dict[str, str]:
     """Whom a release runs as: the account of each namespace, with its token and no other right."""
     assert len(secured.done("account").text.split(".")) == 3
+    assert "public half" in secured.done("seal").text
     names = {"STAGING_KUBECONFIG": STAGING, "PRODUCTION_KUBECONFIG": PRODUCTION}
     return {name: str(secured.cluster.service_account(where, "release")) for name, where in names.items()}

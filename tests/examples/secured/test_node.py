@@ -209,6 +209,23 @@ def test_data_go_back_in_a_database_that_stands(secured: Secured) -> None:
     assert secured.adds("after it went back")
 
 
+def test_before_a_release_all_points_hold_but_alerts_that_are_not_loaded(
+    secured: Secured, accounts: dict[str, str]
+) -> None:
+    said = secured.done("preflight", more=production(accounts)).text
+    found = {point: status for status, point in re.findall(r"^(\w+) +(\w+)", said, re.MULTILINE)}
+    nine = ("backup", "hardening", "upgrade", "recovery", "access", "secrets", "network", "limits", "audit")
+    assert {point: found.get(point) for point in nine} == dict.fromkeys(nine, "pass"), said
+    assert found.get("monitoring") in ("FAIL", "UNKNOWN")
+    assert "exit code 1" in said
+
+
+def test_the_ledger_of_all_releases_agrees_with_its_seals_and_their_copies(secured: Secured) -> None:
+    said = secured.done("verify").text
+    assert "good seals" in said
+    assert "copies of seals agree with it" in said
+
+
 def test_a_restore_touches_nothing_unless_it_is_meant(secured: Secured) -> None:
     users = secured.users()
     said = secured.run("examples/secured/restore.sh project-ai-prod", more={"CONFIRM": "project-ai-staging"})
