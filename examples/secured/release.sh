@@ -19,6 +19,7 @@ image=${IMAGE:-project-ai/core}:$version
 
 judged() { # CONFIG
     local code=0
+    # shellcheck disable=SC2086 # several flags
     canary start "$version" --file "$1" ${CANARY_FLAGS:-} || code=$?
     [[ $code == 0 ]] || fail "$namespace: $version is not promoted (exit $code)" "$code"
     if ! run_job project-ai-smoke "" "EXPECTED=$version"; then
@@ -37,9 +38,9 @@ in_staging() {
     namespace=project-ai-staging
     [[ -z ${STAGING_KUBECONFIG:-} ]] || export KUBECONFIG=$STAGING_KUBECONFIG
     run_job project-ai-migrate "$image"
-    local load=project-ai-load-$(date -u +%d%H%M%S)
+    load=project-ai-load-$(date -u +%d%H%M%S)
     start_job "$load" project-ai-load ""
-    trap "kubectl --namespace $namespace delete job $load --wait=false > /dev/null" EXIT
+    trap 'k delete job "$load" --wait=false > /dev/null' EXIT
     judged "$here/staging.yaml"
     written staging
 }

@@ -15,6 +15,7 @@ from tests.cluster import build, place
 from tests.cluster.kubectl import get, kubectl
 from tests.command import begun, ended
 from tests.examples.secured.readme import SECURED
+from tests.examples.secured.test_files import SCRIPTS
 from tests.kube.live import wait_for
 
 pytestmark = pytest.mark.control_plane
@@ -197,6 +198,15 @@ def test_every_secret_that_is_mounted_comes_from_the_vault_as_well() -> None:
         }
     fetched = yaml.safe_load_all((SECURED / "components" / "external-secrets" / "secrets.yaml").read_text())
     assert {one["metadata"]["name"] for one in fetched} == mounted
+
+
+def test_shellcheck_has_nothing_to_say_of_any_script() -> None:
+    if not tools.provide("shellcheck"):
+        pytest.skip("shellcheck is missing, and there is no apt to fetch it")
+    # What a sourced file sets for the others, and they for it.
+    command = ["shellcheck", "--shell", "bash", "--exclude", "SC1091,SC2034,SC2154", *map(str, SCRIPTS)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
 
 
 def test_the_alerts_fire_for_what_they_are_there_for() -> None:
