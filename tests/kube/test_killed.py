@@ -30,7 +30,7 @@ PLACES = 4
 """Side by side: most of a release is waiting. More of them would wait for processors."""
 TRIES = 3
 REPLICAS = 4
-PATIENCE_S = 90.0
+PATIENCE_S = 180.0
 GOOD, BAD = Traffic(rate=3000.0), Traffic(rate=3000.0, errors=0.3)
 STEPS = {"good": [25, 50], "bad": [50]}
 """One step for the bad version, so that it is always rolled back from the same place."""
