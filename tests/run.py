@@ -4,7 +4,7 @@
     unit         all tests that need no processes of their own, on two cores
     statistics   seeded simulations of the promised rates, on two cores
     builds       Kubernetes, a node's programs, Prometheus, from source: minutes at first, then kept
-    e2e          real processes, sockets and signals, three files at a time: most of it is waiting
+    e2e          real processes, sockets and signals, one after the other
     cluster      the scripts that make both clusters: what they claim, and what they leave behind
     control-plane  releases against a real API server with RBAC; nodes and pods are simulated
     node         releases of real containers on a real node, scraped by a real Prometheus
@@ -47,7 +47,7 @@ PYTEST: dict[str, tuple[str, ...]] = {
         "not statistics and not e2e and not control_plane and not node and not cluster",
     ),
     "statistics": ("-n", "2", "-m", "statistics"),
-    "e2e": ("-n", "3", "--dist", "loadfile", "-m", "e2e"),
+    "e2e": ("-m", "e2e"),
     "cluster": ("-m", "cluster"),
     "control-plane": ("-n", "4", "-m", "control_plane"),
     "node": ("-m", "node"),
