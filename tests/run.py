@@ -1,4 +1,4 @@
-"""The tests in tiers: `python -m tests.run [TIER...] [-k EXPRESSION]`. `make test` runs all.
+"""The tests in tiers: `python -m tests.run [TIER...] [-k EXPRESSION]`. `make test` runs all but the last.
 
     checks       format, lint, types, rooms, lengths: the commands of `make check`
     unit         all tests that need no processes of their own, on two cores
@@ -7,6 +7,9 @@
     e2e          real processes, sockets and signals, one after the other
     cluster      the scripts that make both clusters: what they claim, and what they leave behind
     control-plane  releases against a real API server with RBAC; nodes and pods are simulated
+
+Only when named, since it takes as long as half of the others together:
+
     node         releases of real containers on a real node, scraped by a real Prometheus
 
 Ends with what each tier took and one line, `N passed, N failed`, summed over the tiers; exits 1 when anything
@@ -54,7 +57,10 @@ PYTEST: dict[str, tuple[str, ...]] = {
 }
 CLUSTERS = {"control-plane": False, "node": True}
 """Tiers that need a cluster; True: with a node that runs containers."""
-TIERS = ("checks", "unit", "statistics", "builds", "e2e", "cluster", "control-plane", "node")
+TIERS = ("checks", "unit", "statistics", "builds", "e2e", "cluster", "control-plane")
+NAMED = ("node",)
+"""Run only when named."""
+EVERY = (*TIERS, *NAMED)
 NOTHING_COLLECTED = 5
 
 
@@ -182,11 +188,13 @@ def stoppable() -> Iterator[None]:
 def main(arguments: Sequence[str], runner: Callable[[str, str], Tally] = run) -> int:
     """Run the tiers named (all when none is); the exit code."""
     parser = argparse.ArgumentParser(prog="python -m tests.run", description=__doc__.split("\n", 1)[0])
-    parser.add_argument("tiers", nargs="*", metavar="TIER", help=f"of {', '.join(TIERS)}; default: all")
+    parser.add_argument(
+        "tiers", nargs="*", metavar="TIER", help=f"of {', '.join(EVERY)}; default: {', '.join(TIERS)}"
+    )
     parser.add_argument("-k", dest="expression", default="", help="only tests that match, as in pytest")
     chosen = parser.parse_args(arguments)
-    if unknown := set(chosen.tiers) - set(TIERS):
-        parser.error(f"no such tier: {', '.join(sorted(unknown))}; there are {', '.join(TIERS)}")
+    if unknown := set(chosen.tiers) - set(EVERY):
+        parser.error(f"no such tier: {', '.join(sorted(unknown))}; there are {', '.join(EVERY)}")
     tally, took = Tally(), {}
     with stoppable():
         for tier in chosen.tiers or TIERS:
@@ -196,6 +204,8 @@ def main(arguments: Sequence[str], runner: Callable[[str, str], Tally] = run) ->
     in_ci = os.environ.get("CI", "").lower() == "true"
     for name in tally.skipped:
         print(f"SKIPPED{', which fails in CI' if in_ci else ''}: {name}")
+    if not chosen.tiers:
+        print(f"not run, only when named: {', '.join(NAMED)} (python -m tests.run TIER)")
     print("; ".join(f"{tier} {seconds:.0f} s" for tier, seconds in took.items()))
     final = judged(tally, in_ci=in_ci)
     print(f"{final.passed} passed, {final.failed} failed")
