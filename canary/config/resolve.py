@@ -13,7 +13,7 @@ from canary.config.guards import guards_of
 from canary.config.settings import (
     PROBE_READY_S,
     ControllerSettings,
-    HttpSource,
+    HttpServer,
     KubernetesTarget,
     LocalService,
     PodsSource,
@@ -21,7 +21,6 @@ from canary.config.settings import (
     PrometheusSource,
     Runtime,
     SealSettings,
-    SealWebhook,
     Settings,
 )
 from canary.core.revision import Limits
@@ -122,15 +121,7 @@ def _seal(seal: schema.Seal, folder: Path) -> SealSettings:
     return SealSettings(
         key_file=_path(folder, seal.key_file),
         files=tuple(_path(folder, one.file) for one in seal.to if one.file is not None),
-        webhooks=tuple(
-            SealWebhook(
-                one.url,
-                _path(folder, one.token_file) if one.token_file else None,
-                _path(folder, one.ca_file) if one.ca_file else None,
-                one.timeout,
-            )
-            for one in posted
-        ),
+        webhooks=tuple(_server(one, folder) for one in posted),
         events=any(one.events for one in seal.to),
     )
 
@@ -148,16 +139,14 @@ def _preflight(given: schema_preflight.Preflight, folder: Path) -> PreflightSett
             secrets=given.secrets,
             exposure=given.exposure,
         ),
-        prometheus=_server(given.prometheus, folder),
-        alertmanager=_server(given.alertmanager, folder),
+        prometheus=_server(given.prometheus, folder) if given.prometheus else None,
+        alertmanager=_server(given.alertmanager, folder) if given.alertmanager else None,
         unit=_path(folder, given.unit) if given.unit else None,
     )
 
 
-def _server(given: schema_preflight.Server | None, folder: Path) -> HttpSource | None:
-    if given is None:
-        return None
-    return HttpSource(
+def _server(given: schema_preflight.Server | schema.Webhook, folder: Path) -> HttpServer:
+    return HttpServer(
         url=given.url,
         token_file=_path(folder, given.token_file) if given.token_file else None,
         ca_file=_path(folder, given.ca_file) if given.ca_file else None,

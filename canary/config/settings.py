@@ -114,13 +114,13 @@ class ControllerSettings:
 
 
 @dataclass(frozen=True)
-class SealWebhook:
-    """A server that copies of seals are posted to. `timeout_s`: for its answer."""
+class HttpServer:
+    """A server that is spoken to over HTTP. `timeout_s`: for one answer. Secrets come from files only."""
 
     url: str
     token_file: Path | None = None
     ca_file: Path | None = None
-    timeout_s: float = 3.0
+    timeout_s: float = 10.0
 
 
 @dataclass(frozen=True)
@@ -134,18 +134,8 @@ class SealSettings:
 
     key_file: Path
     files: tuple[Path, ...] = ()
-    webhooks: tuple[SealWebhook, ...] = ()
+    webhooks: tuple[HttpServer, ...] = ()
     events: bool = False
-
-
-@dataclass(frozen=True)
-class HttpSource:
-    """A server that is asked over HTTP. `timeout_s`: for one answer. Secrets come from files only."""
-
-    url: str
-    token_file: Path | None = None
-    ca_file: Path | None = None
-    timeout_s: float = 10.0
 
 
 @dataclass(frozen=True)
@@ -162,8 +152,8 @@ class PreflightSettings:
     strict: bool = False
     evidence: Path | None = None
     asked: Asked = field(default_factory=Asked)
-    prometheus: HttpSource | None = None
-    alertmanager: HttpSource | None = None
+    prometheus: HttpServer | None = None
+    alertmanager: HttpServer | None = None
     unit: Path | None = None
 
 

@@ -3,11 +3,11 @@
 import re
 import ssl
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import httpx
 
+from canary.metrics.server import Server
 from canary.preflight.facts import Alert, Alerts, Matcher, Receiver, Route
 from canary.preflight.finding import Unseen
 
@@ -17,26 +17,6 @@ _MATCHER = re.compile(r"""("[^"]*"|[\w.:-]+)\s*(=~|!~|!=|=)\s*("(?:[^"\\]|\\.)*"
 """A label, what is asked of it, and the value, in quotes or bare; several in one text have commas between."""
 Parse = Callable[[str], Any]
 """Text of YAML -> its values. Raises ValueError."""
-
-
-class Server(Protocol):
-    """Where a server is and how it is spoken to. Secrets are files."""
-
-    @property
-    def url(self) -> str:
-        """Its address, with the path prefix if it has one."""
-
-    @property
-    def token_file(self) -> Path | None:
-        """Bearer token."""
-
-    @property
-    def ca_file(self) -> Path | None:
-        """Certificates to trust instead of the system's."""
-
-    @property
-    def timeout_s(self) -> float:
-        """For one answer, seconds."""
 
 
 class _NoAnswerError(Exception):

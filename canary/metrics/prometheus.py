@@ -28,6 +28,7 @@ from canary.metrics.promql import (
     remembered,
     to_ms,
 )
+from canary.metrics.server import Server
 from canary.ports import Clock
 
 # A scrape is stored when it ends, under the time at which it began: it may take as long as the scrape
@@ -40,24 +41,8 @@ GONE_AFTER = 4
 CONNECT_SHARE = 0.3
 
 
-class Server(Protocol):
-    """Where the server is and how it is spoken to. Secrets are files, read again at every call."""
-
-    @property
-    def url(self) -> str:
-        """Its address, with the path prefix if it has one."""
-
-    @property
-    def token_file(self) -> Path | None:
-        """Bearer token."""
-
-    @property
-    def ca_file(self) -> Path | None:
-        """Certificates to trust instead of the system's."""
-
-    @property
-    def timeout_s(self) -> float:
-        """For one call, seconds."""
+class Monitor(Server, Protocol):
+    """A Prometheus, and what of it is asked for."""
 
     @property
     def selector(self) -> Mapping[str, str]:
@@ -95,7 +80,7 @@ class PrometheusMetrics:
     answered for long is given up, and everything is read again from the one that answers.
     """
 
-    def __init__(self, server: Server, *, clock: Clock, interval_s: float, scrape_interval_s: float) -> None:
+    def __init__(self, server: Monitor, *, clock: Clock, interval_s: float, scrape_interval_s: float) -> None:
         self._server = server
         self._clock = clock
         self._scrape_interval_s = scrape_interval_s

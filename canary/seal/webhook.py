@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from canary.config.settings import SealWebhook
+from canary.config.settings import HttpServer
 from canary.core.seals import Seal, encode
 from canary.errors import DeniedError, InvalidError, TransientError
 
@@ -23,7 +23,7 @@ class WebhookCopies:
         asked: where, and with which files. transport: for tests; None: the network.
     """
 
-    def __init__(self, asked: SealWebhook, transport: httpx.BaseTransport | None = None) -> None:
+    def __init__(self, asked: HttpServer, transport: httpx.BaseTransport | None = None) -> None:
         self._asked = asked
         self._transport = transport
 

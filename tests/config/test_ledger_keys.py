@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from canary.config.load import load
-from canary.config.settings import SealWebhook, Settings, sealing
+from canary.config.settings import HttpServer, Settings, sealing
 from canary.errors import InvalidError
 from tests.config.test_schema import valid
 
@@ -44,7 +44,7 @@ def test_files_are_seen_from_the_folder_of_the_configuration(tmp_path: Path) -> 
     assert settings.seal is not None
     assert settings.seal.key_file == tmp_path / "seal.key"
     assert settings.seal.files == (tmp_path / "../out/web.seals", Path("/mnt/a"))
-    assert settings.seal.webhooks == (SealWebhook("https://audit/x", tmp_path / "t", Path("/c"), 1.0),)
+    assert settings.seal.webhooks == (HttpServer("https://audit/x", tmp_path / "t", Path("/c"), 1.0),)
     assert not settings.seal.events
     assert sealing(settings) == ()
 

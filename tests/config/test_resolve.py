@@ -7,7 +7,7 @@ import pytest
 
 from canary.config.load import load
 from canary.config.settings import (
-    HttpSource,
+    HttpServer,
     KubernetesTarget,
     PodsSource,
     PreflightSettings,
@@ -269,8 +269,8 @@ preflight:
         strict=True,
         evidence=tmp_path / "evidence",
         asked=Asked(12 * 3600.0, 30 * 86400.0, 300.0, 3600.0, "a cache", False, 3.0),
-        prometheus=HttpSource("http://p:9090", tmp_path / "token", timeout_s=2.0),
-        alertmanager=HttpSource("http://a:9093", ca_file=Path("/etc/ca.pem")),
+        prometheus=HttpServer("http://p:9090", tmp_path / "token", timeout_s=2.0),
+        alertmanager=HttpServer("http://a:9093", ca_file=Path("/etc/ca.pem")),
         unit=tmp_path / "shop.service",
     )
     assert loaded(tmp_path, CLUSTER + "preflight: {secrets: true}").preflight.asked == Asked(secrets=True)

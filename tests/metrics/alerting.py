@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 from canary.config.plain import values
-from canary.config.settings import HttpSource
+from canary.config.settings import HttpServer
 from canary.metrics.alerts import look
 from canary.preflight.facts import Alerts
 from canary.preflight.finding import Unseen
@@ -74,8 +74,8 @@ class Servers:
         body = self.bodies.get(asked.path, json.dumps(data).encode())
         return self.statuses.get(asked.path, 200), {}, body
 
-    def look(self, alertmanager: HttpSource | None = None) -> Alerts | Unseen:
-        return look(HttpSource(self.server.url, timeout_s=5.0), alertmanager, values)
+    def look(self, alertmanager: HttpServer | None = None) -> Alerts | Unseen:
+        return look(HttpServer(self.server.url, timeout_s=5.0), alertmanager, values)
 
     def seen(self) -> Alerts:
         found = self.look()

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from canary.config.plain import values
-from canary.config.settings import HttpSource
+from canary.config.settings import HttpServer
 from canary.metrics.alerts import look
 from canary.preflight.facts import Alert, Alerts, Matcher, Receiver, Route
 from canary.preflight.finding import Unseen
@@ -85,7 +85,7 @@ def test_an_alertmanager_that_cannot_be_reached_from_here_is_unseen_unless_its_a
     assert isinstance(found, Unseen)
     assert "http://127.0.0.1:9" in found.why
     assert "preflight.alertmanager.url" in found.fix
-    given = servers.look(HttpSource(servers.server.url))
+    given = servers.look(HttpServer(servers.server.url))
     assert isinstance(given, Alerts)
     assert not isinstance(given.route, Unseen)
 
@@ -119,7 +119,7 @@ def test_the_token_is_read_from_its_file_and_sent_to_the_server_it_is_for(
 ) -> None:
     token = tmp_path / "token"
     token.write_text("t0ken\n")
-    found = look(HttpSource(servers.server.url, token_file=token), None, values)
+    found = look(HttpServer(servers.server.url, token_file=token), None, values)
     assert isinstance(found, Alerts)
     sent = {one.path: one.headers.get("Authorization") for one in servers.server.asked}
     assert sent["/api/v1/rules"] == "Bearer t0ken"
@@ -129,7 +129,7 @@ def test_the_token_is_read_from_its_file_and_sent_to_the_server_it_is_for(
 @pytest.mark.parametrize("missing", ["token_file", "ca_file"])
 def test_a_file_that_is_not_there_is_unseen_and_named(servers: Servers, tmp_path: Path, missing: str) -> None:
     path = tmp_path / "none"
-    found = look(HttpSource(servers.server.url, **{missing: path}), None, values)  # type: ignore[arg-type]
+    found = look(HttpServer(servers.server.url, **{missing: path}), None, values)  # type: ignore[arg-type]
     assert isinstance(found, Unseen)
     assert "a file it needs cannot be read" in found.why
 
@@ -138,4 +138,4 @@ def test_a_file_of_certificates_that_holds_none_is_unseen(servers: Servers, tmp_
     path = tmp_path / "ca.pem"
     path.write_text("no certificate")
     assert issubclass(ssl.SSLError, OSError)
-    assert isinstance(look(HttpSource(servers.server.url, ca_file=path), None, values), Unseen)
+    assert isinstance(look(HttpServer(servers.server.url, ca_file=path), None, values), Unseen)

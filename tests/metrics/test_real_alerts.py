@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from canary.config.plain import values
-from canary.config.settings import HttpSource
+from canary.config.settings import HttpServer
 from canary.metrics.alerts import look
 from canary.preflight.alerts import concerns
 from canary.preflight.facts import Alerts, Receiver, Route
@@ -40,7 +40,7 @@ RULES = {
 
 
 @contextmanager
-def prometheus(folder: Path, alertmanager: str) -> Iterator[HttpSource]:
+def prometheus(folder: Path, alertmanager: str) -> Iterator[HttpServer]:
     """Scrapes itself; its rules and its Alertmanager are those above."""
     port = free_port()
     (folder / "rules.yml").write_text(json.dumps(RULES))
@@ -59,13 +59,13 @@ def prometheus(folder: Path, alertmanager: str) -> Iterator[HttpSource]:
     ]
     with (folder / "log").open("wb") as log, subprocess.Popen(command, stdout=log, stderr=log) as process:
         try:
-            yield HttpSource(f"http://127.0.0.1:{port}", timeout_s=5.0)
+            yield HttpServer(f"http://127.0.0.1:{port}", timeout_s=5.0)
         finally:
             process.terminate()
             process.wait(20)
 
 
-def settled(server: HttpSource) -> Alerts:
+def settled(server: HttpServer) -> Alerts:
     """What it says once the rules that are evaluated often have been."""
     until = time.monotonic() + 60.0
     found: Alerts | Unseen | None = None

@@ -11,7 +11,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from canary.config.settings import SealWebhook
+from canary.config.settings import HttpServer
 from canary.core.seals import decode, seal_of
 from canary.errors import CanaryError, DeniedError, InvalidError, TransientError
 from canary.seal.webhook import WebhookCopies
@@ -29,7 +29,7 @@ def asked(answer: Callable[[httpx.Request], httpx.Response], **given: object) ->
         seen.append(request)
         return answer(request)
 
-    settings = SealWebhook(URL, **given)  # type: ignore[arg-type]
+    settings = HttpServer(URL, **given)  # type: ignore[arg-type]
     WebhookCopies(settings, httpx.MockTransport(handle)).deliver(SEAL)
     return seen
 
@@ -65,7 +65,7 @@ def test_whatever_is_not_2xx_was_not_received(status: int, kind: type[CanaryErro
 
 
 def test_no_secret_of_the_address_is_said(tmp_path: Path) -> None:
-    webhook = WebhookCopies(SealWebhook(URL, token_file=tmp_path / "none"))
+    webhook = WebhookCopies(HttpServer(URL, token_file=tmp_path / "none"))
     assert webhook.name == "webhook https://audit.example:8443"
     with pytest.raises(InvalidError, match="none cannot be read"):
         webhook.deliver(SEAL)
@@ -111,10 +111,10 @@ def a_server(answers_after_s: float) -> Iterator[tuple[str, list[dict[str, objec
 
 def test_a_real_server_gets_it() -> None:
     with a_server(0.0) as (url, got):
-        WebhookCopies(SealWebhook(url)).deliver(SEAL)
+        WebhookCopies(HttpServer(url)).deliver(SEAL)
     assert got[0]["signature"] == SEAL.signature
 
 
 def test_a_server_that_does_not_answer_is_given_up_after_the_time_out() -> None:
     with a_server(2.0) as (url, _), pytest.raises(TransientError, match="ReadTimeout after 0"):
-        WebhookCopies(SealWebhook(url, timeout_s=0.2)).deliver(SEAL)
+        WebhookCopies(HttpServer(url, timeout_s=0.2)).deliver(SEAL)
