@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from canary.begin import StartOptions
 from canary.conduct import drive, exit_code, follow, request, start
-from canary.config.settings import HttpServer, KubernetesTarget, PodsSource, Runtime, Settings
+from canary.config.settings import KubernetesTarget, PodsSource, Runtime, Settings
 from canary.errors import InvalidError
 from canary.restore import undo
 
@@ -353,10 +353,9 @@ def _alerts(settings: Settings) -> "Alerts | Unseen | None":
     from canary.config.plain import values
     from canary.metrics.alerts import look
 
-    source, given = settings.prometheus, settings.preflight.prometheus
-    if given is None and source is not None:
-        given = HttpServer(source.url, source.token_file, source.ca_file, source.timeout_s)
-    return None if given is None else look(given, settings.preflight.alertmanager, values)
+    asked = settings.preflight
+    given = asked.prometheus or settings.prometheus
+    return None if given is None else look(given, asked.alertmanager, values)
 
 
 def _evidence(settings: Settings) -> "tuple[Proof | Unseen, ...]":

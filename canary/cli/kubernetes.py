@@ -10,7 +10,7 @@ from canary.cli.output import Output, emit
 from canary.config.settings import KubernetesTarget, Settings
 from canary.errors import BusyError, InvalidError
 from canary.kube.configs import Kind
-from canary.kube.rbac import Account, explained, for_events, role
+from canary.kube.rbac import Account, explained, role, rules
 
 For = Annotated[Account, typer.Option("--for", help="Whose Role.", show_choices=True)]
 
@@ -53,13 +53,8 @@ def rbac(
     name = settings.target
     given = set(with_ or ())
     kinds = {Kind(one.value) for one in given if one in (Extra.CONFIGMAP, Extra.SECRET)}
-    also = for_events(for_) if Extra.EVENTS in given else ()
-    checks = Extra.PREFLIGHT in given
-    emit(
-        role(for_, name, namespace, kinds, also, preflight=checks),
-        output,
-        explained(for_, name, namespace, kinds, also, preflight=checks),
-    )
+    granted = rules(for_, name, kinds, preflight=Extra.PREFLIGHT in given, events=Extra.EVENTS in given)
+    emit(role(for_, name, namespace, granted), output, explained(for_, name, namespace, granted))
 
 
 def cleanup(

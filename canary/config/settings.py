@@ -59,13 +59,19 @@ class LocalService:
 
 
 @dataclass(frozen=True)
-class PrometheusSource:
-    """A Prometheus server. Secrets come from files only."""
+class HttpServer:
+    """A server that is spoken to over HTTP. `timeout_s`: for one answer. Secrets come from files only."""
 
     url: str
     token_file: Path | None = None
     ca_file: Path | None = None
     timeout_s: float = 10.0
+
+
+@dataclass(frozen=True)
+class PrometheusSource(HttpServer):
+    """A Prometheus server, and how its series are told apart."""
+
     selector: Mapping[str, str] = field(default_factory=dict)
     pod_label: str = "pod"
 
@@ -111,16 +117,6 @@ class ControllerSettings:
     service_account: str = "canary"
     pull_policy: str = "IfNotPresent"
     seal_secret: str | None = None
-
-
-@dataclass(frozen=True)
-class HttpServer:
-    """A server that is spoken to over HTTP. `timeout_s`: for one answer. Secrets come from files only."""
-
-    url: str
-    token_file: Path | None = None
-    ca_file: Path | None = None
-    timeout_s: float = 10.0
 
 
 @dataclass(frozen=True)

@@ -51,15 +51,22 @@ PREFLIGHT = (
 
 
 def rules(
-    account: Account, target: str, config: Collection[Kind] = (), *, preflight: bool = False
+    account: Account,
+    target: str,
+    config: Collection[Kind] = (),
+    *,
+    preflight: bool = False,
+    events: bool = False,
 ) -> tuple[Rule, ...]:
     """What this account does to this target.
 
     Args:
         config: kinds of configuration released with a version. preflight: it checks the points, too.
+        events: seals of the ledger are copied to events.
     """
     found = (*_rules(account, target), *_for_config(account, target, config))
-    return (*found, *_beside(found)) if preflight or account is Account.PREFLIGHT else found
+    found += _beside(found) if preflight or account is Account.PREFLIGHT else ()
+    return found + (_for_events(account) if events else ())
 
 
 def _beside(found: Sequence[Rule]) -> tuple[Rule, ...]:
@@ -134,7 +141,7 @@ def _for_config(account: Account, target: str, config: Collection[Kind]) -> tupl
     return tuple(one for one in found if (one.resource, one.verbs, one.names) not in have)
 
 
-def for_events(account: Account) -> tuple[Rule, ...]:
+def _for_events(account: Account) -> tuple[Rule, ...]:
     """What an account needs besides, where seals of the ledger are copied to events."""
     if account is Account.DRIVER:
         return (Rule("", "events", ("create",), "tell the seals of the ledger as events"),)
@@ -143,16 +150,9 @@ def for_events(account: Account) -> tuple[Rule, ...]:
     return ()
 
 
-def role(
-    account: Account,
-    target: str,
-    namespace: str,
-    config: Collection[Kind] = (),
-    also: Sequence[Rule] = (),
-    *,
-    preflight: bool = False,
-) -> Json:
-    """The Role as a document to apply. `also`: rules besides. `preflight`: those of the checks, too."""
+def role(account: Account, target: str, namespace: str, granted: Sequence[Rule] | None = None) -> Json:
+    """The Role as a document to apply. `granted`: None for what the account does to any target."""
+    every = rules(account, target) if granted is None else granted
     return {
         "apiVersion": "rbac.authorization.k8s.io/v1",
         "kind": "Role",
@@ -161,20 +161,13 @@ def role(
             "namespace": namespace,
             "labels": labels(target),
         },
-        "rules": [rule.document() for rule in (*rules(account, target, config, preflight=preflight), *also)],
+        "rules": [rule.document() for rule in every],
     }
 
 
-def explained(
-    account: Account,
-    target: str,
-    namespace: str,
-    config: Collection[Kind] = (),
-    also: Sequence[Rule] = (),
-    *,
-    preflight: bool = False,
-) -> str:
-    """The Role as YAML, with what each rule is for; to be piped into `kubectl apply -f -`."""
+def explained(account: Account, target: str, namespace: str, granted: Sequence[Rule] | None = None) -> str:
+    """The same as YAML, with what each rule is for; to be piped into `kubectl apply -f -`."""
+    every = rules(account, target) if granted is None else granted
     name = f"{record_name(target)}-{account}"
     head = [
         f"# What the {account} of {target} needs, and nothing more. Bind it, for instance:",
@@ -189,7 +182,6 @@ def explained(
         *(f'    {key}: "{value}"' for key, value in labels(target).items()),
         "rules:",
     ]
-    every = (*rules(account, target, config, preflight=preflight), *also)
     return "\n".join([*head, *(line for rule in every for line in _lines(rule))])
 
 

@@ -14,7 +14,7 @@ from canary.kube import pages as pages_of
 from canary.kube.config_store import ConfigStore
 from canary.kube.configs import ConfigObject, Named
 from canary.kube.pods import alive, pod_of
-from canary.kube.rbac import Account, for_events, rules
+from canary.kube.rbac import Account, rules
 from canary.kube.session import Json, Session, quantity
 from canary.kube.sight import DEPLOYMENTS, Seen, Sight
 from canary.metrics.pods import Page
@@ -147,10 +147,9 @@ class KubeWorkloads:
             template = seen.target["spec"]["template"]
             pages_of.check(template, self._target.container, self._scraped)
         kinds = {configs.named(one).kind for one in config}
-        wanted = rules(Account.DRIVER, self._target.deployment, kinds)
-        also = for_events(Account.DRIVER) if self._events else ()
+        wanted = rules(Account.DRIVER, self._target.deployment, kinds, events=self._events)
         extras = {*(kind.value for kind in kinds), *(["events"] if self._events else [])}
-        rights.check(self._session, (*wanted, *also), extras)
+        rights.check(self._session, wanted, extras)
         self._configs.provide(config)
 
     def tidy(self, release: Release, left: Callable[[], float]) -> tuple[str, ...]:

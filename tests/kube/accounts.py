@@ -7,14 +7,14 @@ from pathlib import Path
 import yaml
 
 from canary.kube.configs import Kind
-from canary.kube.rbac import Account, Rule, for_events, rules
+from canary.kube.rbac import Account, Rule, rules
 from canary.kube.session import Json
 from tests.cluster.kubectl import kubectl, write_kubeconfig
 from tests.kube.live import wait_for
 from tests.kube.stage import Stage
 
 RBAC = "rbac.authorization.k8s.io/v1"
-ALL = [rule for account in Account for rule in (*rules(account, "web", set(Kind)), *for_events(account))]
+ALL = [rule for account in Account for rule in rules(account, "web", set(Kind), events=True)]
 
 
 def printed(stage: Stage, account: Account, *options: str) -> Json:

@@ -15,7 +15,7 @@ from canary.core.seals import encode, seal_of
 from canary.errors import ConflictError, DeniedError, InvalidError, MissingError
 from canary.kube import rights
 from canary.kube.events import EventCopies, copies, document
-from canary.kube.rbac import Account, explained, for_events, role, rules
+from canary.kube.rbac import Account, explained, role, rules
 from canary.kube.records import KubeLedger, Shelf
 from canary.kube.session import Json, Session
 from tests.kube.test_mirror import Listed
@@ -207,12 +207,16 @@ def test_the_right_to_make_events_is_printed_only_when_asked_for() -> None:
     for account in Account:
         plain = role(account, "web", "shop")["rules"]
         assert not [rule for rule in plain if "events" in rule["resources"]]
-    driver = role(Account.DRIVER, "web", "shop", (), for_events(Account.DRIVER))["rules"]
-    assert driver[-1] == {"apiGroups": [""], "resources": ["events"], "verbs": ["create"]}
-    assert "resources: [events]\n    verbs: [list]" in explained(
-        Account.VIEWER, "web", "shop", (), for_events(Account.VIEWER)
+    driver, viewer, starter = (
+        rules(one, "web", events=True) for one in (Account.DRIVER, Account.VIEWER, Account.STARTER)
     )
-    assert for_events(Account.STARTER) == ()
+    assert role(Account.DRIVER, "web", "shop", driver)["rules"][-1] == {
+        "apiGroups": [""],
+        "resources": ["events"],
+        "verbs": ["create"],
+    }
+    assert "resources: [events]\n    verbs: [list]" in explained(Account.VIEWER, "web", "shop", viewer)
+    assert starter == rules(Account.STARTER, "web")
 
 
 def test_a_lacking_right_to_make_events_is_told_before_the_start_with_what_to_print() -> None:
@@ -220,7 +224,7 @@ def test_a_lacking_right_to_make_events_is_told_before_the_start_with_what_to_pr
         def create(self, path: str, body: Json, within_s: float = 8.0) -> Json:
             return {"status": {"resourceRules": role(Account.DRIVER, "web", "shop")["rules"]}}
 
-    wanted = (*rules(Account.DRIVER, "web"), *for_events(Account.DRIVER))
+    wanted = rules(Account.DRIVER, "web", events=True)
     with pytest.raises(DeniedError, match=r"create events \(tell the seals") as told:
         rights.check(Granting(), wanted, {"events"})
     assert "canary rbac --for driver --with events |" in told.value.remedy

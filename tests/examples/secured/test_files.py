@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from canary.config.load import load
-from canary.kube.rbac import Account, for_events, role
+from canary.kube.rbac import Account, role, rules
 from tests.examples.secured.readme import SECURED, blocks
 
 BASE = SECURED / "base"
@@ -43,8 +43,8 @@ def named(kind: str, name: str) -> dict[str, Any]:
 
 
 def test_the_role_of_a_release_is_the_one_that_is_printed() -> None:
-    also = for_events(Account.DRIVER)
-    printed = role(Account.DRIVER, "project-ai-api", "any", (), also, preflight=True)
+    granted = rules(Account.DRIVER, "project-ai-api", preflight=True, events=True)
+    printed = role(Account.DRIVER, "project-ai-api", "any", granted)
     printed["metadata"].pop("namespace")
     assert named("Role", "canary-project-ai-api-driver") == printed
 
