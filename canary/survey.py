@@ -1,18 +1,20 @@
 """What the checks before a release are decided on: the record, the ledger, and all around the target."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from canary.config.settings import Settings, sealing
 from canary.core.ledger import Entry, verify
 from canary.core.revision import Revision
-from canary.core.seal_check import Checked, within
+from canary.core.seal_check import Checked, against, within
 from canary.core.seals import SEAL
 from canary.errors import CanaryError, DeniedError, InvalidError, MissingError
 from canary.ports import Recorded, Surroundings
 from canary.preflight.facts import Alerts, Facts, History, Host, Kept, Ledger, Proof
 from canary.preflight.finding import Unseen
 from canary.preflight.names import floating_images
+from canary.seal.copies import copies_in
 
 if TYPE_CHECKING:
     from canary.looking import Ports
@@ -109,19 +111,23 @@ def _ledger(settings: Settings, ports: "Ports") -> Ledger | Unseen:
 
 
 def _seals(settings: Settings, ports: "Ports", entries: Sequence[Entry]) -> tuple[str, Checked]:
-    """Why none can be made, in words, or else what those that are there come to.
+    """Why none can be made, in words, or else what those in the ledger and in files of copies come to.
 
     A ledger without any was written before they were asked for: the next release is the first to be sealed.
+    Copies of its seals would say otherwise.
     """
-    if ports.seals is None:
+    if ports.seals is None or settings.seal is None:
         return "", Checked()
     try:
         key = ports.seals.key
-    except CanaryError as fault:
-        return f"the ledger cannot be sealed: {fault.message}", Checked()
-    if not any(entry.kind == SEAL for entry in entries):
-        return "", Checked()
-    return "", within(entries, [key], settings.target)
+        copies = [copy for path in settings.seal.files if path.exists() for copy in copies_in(path)]
+    except (CanaryError, OSError, UnicodeDecodeError) as fault:
+        return f"the seals of the ledger cannot be made or compared: {fault}", Checked()
+    outside = against(entries, copies, [key], settings.target)
+    inside = Checked()
+    if any(entry.kind == SEAL for entry in entries):
+        inside = within(entries, [key], settings.target)
+    return "", replace(inside, faults=(*inside.faults, *outside.faults))
 
 
 def _recorded(settings: Settings, ports: "Ports") -> Recorded | None:

@@ -16,6 +16,7 @@ from canary.core.ledger import verify as verified
 from canary.core.seal_check import SEALED_KINDS, Checked, Copy, against, target_of, within
 from canary.core.seals import SEAL, SealKey
 from canary.errors import CanaryError, Exit, InvalidError, MissingError
+from canary.seal.copies import copies_in, numbered
 
 SHOWN = 20
 """So many faults are told one by one."""
@@ -221,16 +222,12 @@ def _copies(name: str) -> list[Copy]:
     """The lines of a file of copies that hold something."""
     try:
         if name == "-":
-            return _numbered("standard input", sys.stdin.read())
-        return _numbered(name, Path(name).read_text(encoding="utf-8"))
+            return numbered("standard input", sys.stdin.read())
+        return copies_in(Path(name))
     except (OSError, UnicodeDecodeError) as fault:
         raise MissingError(
             f"{name} cannot be read: {fault}", remedy="Name the file that `ledger.seal.to` copies to."
         ) from fault
-
-
-def _numbered(name: str, text: str) -> list[Copy]:
-    return [Copy(f"{name}:{number}", line) for number, line in enumerate(text.split("\n"), 1) if line.strip()]
 
 
 def _events(session: Session | None, asked: bool) -> list[Copy]:

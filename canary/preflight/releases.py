@@ -49,7 +49,7 @@ def audit(facts: Facts) -> Parts:
     if ledger.fault:
         yield bad(
             f"the ledger does not hold: {ledger.fault}",
-            "Compare it with an earlier `canary audit export`: somebody changed it.",
+            "Somebody changed it: `canary audit verify --seals FILE` names each place.",
         )
     elif ledger.entries:
         last = f", the last {age(facts.now - ledger.last)} ago" if ledger.last is not None else ""

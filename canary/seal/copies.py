@@ -3,6 +3,7 @@
 import os
 from pathlib import Path
 
+from canary.core.seal_check import Copy
 from canary.core.seals import Seal, encode
 from canary.errors import DeniedError, InvalidError, MissingError, TransientError
 
@@ -65,3 +66,17 @@ class FileCopies:
                 return file.read(1) != b"\n"
         except OSError:
             return False
+
+
+def copies_in(path: Path) -> list[Copy]:
+    """The lines of a file of copies that hold something.
+
+    Raises:
+        OSError, UnicodeDecodeError: it cannot be read.
+    """
+    return numbered(str(path), path.read_text(encoding="utf-8"))
+
+
+def numbered(name: str, text: str) -> list[Copy]:
+    """The same of a text; `name`: where it is from, for people."""
+    return [Copy(f"{name}:{number}", line) for number, line in enumerate(text.split("\n"), 1) if line.strip()]

@@ -1,7 +1,7 @@
 """`canary preflight`, and releases that depend on it."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,7 @@ import pytest
 
 from canary import survey, wiring
 from canary.config.settings import PreflightSettings, SealSettings, Settings
+from canary.core.ledger import Entry
 from canary.core.release import Phase
 from canary.core.seals import SEAL
 from canary.errors import TransientError
@@ -251,39 +252,73 @@ def test_the_job_is_given_what_was_checked(cli: Cli) -> None:
     assert started.body["preflight"] == {"audit": "pass", "network": "skipped (fail): a demo"}
 
 
-def test_the_audit_point_holds_only_when_the_seals_do(
-    cli: Cli, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr(wiring, "_surroundings", lambda _: Around(cli.clock.now()))
+def audit_point(cli: Cli, capsys: pytest.CaptureFixture[str]) -> tuple[str, str]:
+    """Its status, and all that is said of it."""
+    (point,) = asked(cli, capsys, "--only", "audit")[1]["points"]
+    return point["status"], " ".join(point["evidence"])
 
-    def audit() -> tuple[str, str]:
-        (point,) = asked(cli, capsys, "--only", "audit")[1]["points"]
-        return point["status"], " ".join(point["evidence"])
 
-    status, said = audit()
-    assert (status, "the ledger is not sealed" in said) == ("fail", True)
-    key, seals = tmp_path / "seal.key", tmp_path / "web.seals"
+def seals_to(cli: Cli, monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
+    """From now on the ledger is sealed, and copies go to a file in this folder."""
+    key, seals = folder / "seal.key", folder / "web.seals"
     assert cli.run("audit", "keygen", str(key)) == 0
     settings = replace(cli.settings, seal=SealSettings(key, (seals,)))
     monkeypatch.setattr(wiring, "settings", lambda *_, **__: settings)
     keeper, plain = Keeper(key, [FileCopies(seals)]), cli.ports
     monkeypatch.setattr(cli, "ports", lambda actor: replace(plain(actor), seals=keeper))
-    capsys.readouterr()
 
-    status, said = audit()
+
+def write_anew(cli: Cli, entries: Sequence[Entry]) -> None:
+    """What anybody can do who can write: a chain without a fault, and a record that names its end."""
+    chain = chained_anew(entries)
+    cli.ledger.entries["web"] = chain
+    recorded = cli.records.load("web")
+    assert recorded is not None
+    end = recorded.release.with_(ledger_head=chain[-1].hash, ledger_length=len(chain))
+    cli.records.save(end, expected=recorded.version)
+
+
+def test_the_audit_point_wants_a_ledger_that_is_sealed(
+    cli: Cli, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(wiring, "_surroundings", lambda _: Around(cli.clock.now()))
+    status, said = audit_point(cli, capsys)
+    assert (status, "the ledger is not sealed" in said) == ("fail", True)
+
+    seals_to(cli, monkeypatch, tmp_path)
+    capsys.readouterr()
+    status, said = audit_point(cli, capsys)
     assert (status, "the next release is sealed" in said) == ("pass", True)
+
     assert cli.run("start", "v3") == 3
     capsys.readouterr()
-    assert audit()[0] == "pass"
+    status, said = audit_point(cli, capsys)
+    assert (status, "good seals" in said) == ("pass", True)
+
+
+FORGERIES = {
+    "with seals that nobody could make": "wrongly sealed",
+    "without any": "the chain was written anew",
+}
+
+
+@pytest.mark.parametrize(("how", "told"), FORGERIES.items(), ids=list(FORGERIES))
+def test_the_audit_point_sees_a_chain_that_was_written_anew(
+    cli: Cli,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    how: str,
+    told: str,
+) -> None:
+    monkeypatch.setattr(wiring, "_surroundings", lambda _: Around(cli.clock.now()))
+    seals_to(cli, monkeypatch, tmp_path)
+    assert cli.run("start", "v3") == 3
     forged = [
         replace(one, body={**one.body, "signature": "00" * 32}) if one.kind == SEAL else one
         for one in cli.ledger.entries["web"]
     ]
-    cli.ledger.entries["web"] = chained_anew(forged)
-    recorded = cli.records.load("web")
-    assert recorded is not None
-    head = cli.ledger.entries["web"][recorded.release.ledger_length - 1].hash
-    cli.records.save(recorded.release.with_(ledger_head=head), expected=recorded.version)
-    status, said = audit()
-    assert status == "fail"
-    assert "wrongly sealed" in said
+    write_anew(cli, [one for one in forged if one.kind != SEAL or how != "without any"])
+    capsys.readouterr()
+    status, said = audit_point(cli, capsys)
+    assert (status, told in said) == ("fail", True), said
