@@ -218,7 +218,11 @@ def _is_heard(ports: "Ports", saved: Recorded, reporter: Reporter) -> bool:
         if holder is not None and silent == SILENT:
             reporter.note(f"{holder.name} has not heard it yet; waiting for it, or for its lease to run out")
         ports.clock.wait(HEARD_S)
-    return False
+    found = ports.records.load(saved.release.target)
+    if over := found is None or found.release.settled:
+        # Its driver was quicker than we were to ask for it.
+        ports.lease.release()
+    return over
 
 
 def _wish(ports: "Ports", target: str, wish: Request) -> Recorded:

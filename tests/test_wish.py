@@ -3,6 +3,7 @@
 import pytest
 
 from canary.core.release import Outcome, Phase, Release, Request, RequestKind
+from canary.ports import Recorded
 from canary.wiring import request
 from tests.fakes import FakeLease, PowerCut, PowerLostError
 from tests.stage import GOOD, Stage
@@ -64,6 +65,24 @@ def test_a_driver_that_writes_has_heard_it(stage: Stage) -> None:
     assert not abort(stage).settled
     assert stage.clock.monotonic() - began < 1.0
     assert stage.reporter.notes == []
+
+
+def test_a_driver_that_has_carried_it_out_before_anyone_asks_who_drives_was_one(stage: Stage) -> None:
+    stage.leases.held.clear()
+    written = stage.records.save
+
+    def obeyed_at_once(release: Release, *, expected: str | None) -> Recorded:
+        saved = written(release, expected=expected)
+        if release.requests and not release.settled:
+            stage.records.save = written  # type: ignore[method-assign]
+            stage.run()
+        return saved
+
+    stage.records.save = obeyed_at_once  # type: ignore[method-assign]
+    assert [wish.kind for wish in abort(stage).requests] == [RequestKind.ABORT]
+    assert stage.recorded.outcome is Outcome.ABORTED
+    assert not [note for note in stage.reporter.notes if "this process does so now" in note]
+    assert stage.leases.held["web"].released
 
 
 def test_who_is_told_to_stop_meanwhile_has_its_wish_recorded(stage: Stage) -> None:
