@@ -300,7 +300,7 @@ def test_a_pod_finds_a_service_by_its_name_and_policies_hold_while_they_are_enfo
 
     closed = {"podSelector": {"matchLabels": {"app": "it"}}, "policyTypes": ["Ingress"]}
     apply(real.kubeconfig, [a_document("networking.k8s.io/v1", "NetworkPolicy", namespace, closed)])
-    assert reached()
+    until(reached, True)
     with netpol.enforced():
         until(reached, False)
     until(reached, True)
