@@ -7,12 +7,27 @@ from pathlib import Path
 
 import pytest
 from hypothesis import settings
+from xdist.remote import Producer
+from xdist.scheduler import LoadFileScheduling
 
 from tests import cluster
 from tests.kube.live import Place, a_namespace
 
 settings.register_profile("shared-machine", deadline=None, print_blob=True)
 settings.load_profile("shared-machine")
+
+
+class _ByWhatTheyShare(LoadFileScheduling):  # type: ignore[misc]
+    """As `--dist loadfile`, but a folder of examples goes to one worker: its files share an installation."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.split("::", 1)[0]
+        return file.rpartition("/")[0] if file.startswith("tests/examples/") else file
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> _ByWhatTheyShare | None:
+    """Who of several workers gets which tests; None: as ever."""
+    return _ByWhatTheyShare(config, log) if config.getvalue("dist") == "loadfile" else None
 
 
 @contextmanager

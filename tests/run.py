@@ -1,16 +1,14 @@
-"""The tests in tiers: `python -m tests.run [TIER...] [-k EXPRESSION]`. `make test` runs all but the last.
+"""The tests in tiers: `python -m tests.run [TIER...] [-k EXPRESSION]`. `make test` runs them all.
 
     checks       format, lint, types, rooms, lengths: the commands of `make check`
     unit         all tests that need no processes of their own, on two cores
     statistics   seeded simulations of the promised rates, on two cores
     builds       Kubernetes, a node's programs, Prometheus, from source: minutes at first, then kept
-    e2e          real processes, sockets and signals, one after the other
+    e2e          real processes, sockets and signals, three at a time: mostly they wait
+    solo         those of them that keep the processors busy, one after the other: demos, kills, READMEs
     cluster      the scripts that make both clusters: what they claim, and what they leave behind
     control-plane  releases against a real API server with RBAC; nodes and pods are simulated
-
-Only when named, since it takes as long as half of the others together:
-
-    node         releases of real containers on a real node, scraped by a real Prometheus
+    node         releases of real containers on a real node, scraped by a real Prometheus, two at a time
 
 Ends with what each tier took and one line, `N passed, N failed`, summed over the tiers; exits 1 when anything
 failed. What cannot run here is skipped loudly, by name; with CI=true that is a failure.
@@ -50,17 +48,15 @@ PYTEST: dict[str, tuple[str, ...]] = {
         "not statistics and not e2e and not control_plane and not node and not cluster",
     ),
     "statistics": ("-n", "2", "-m", "statistics"),
-    "e2e": ("-m", "e2e"),
+    "e2e": ("-n", "3", "-m", "e2e and not solo"),
+    "solo": ("-m", "solo"),
     "cluster": ("-m", "cluster"),
     "control-plane": ("-n", "4", "-m", "control_plane"),
-    "node": ("-m", "node"),
+    "node": ("-n", "2", "--dist", "loadfile", "-m", "node"),
 }
 CLUSTERS = {"control-plane": False, "node": True}
 """Tiers that need a cluster; True: with a node that runs containers."""
-TIERS = ("checks", "unit", "statistics", "builds", "e2e", "cluster", "control-plane")
-NAMED = ("node",)
-"""Run only when named."""
-EVERY = (*TIERS, *NAMED)
+TIERS = ("checks", "unit", "statistics", "builds", "e2e", "solo", "cluster", "control-plane", "node")
 NOTHING_COLLECTED = 5
 
 
@@ -153,7 +149,7 @@ def run(tier: str, expression: str) -> Tally:
     """One tier, with its name before and its time after."""
     print(f"\n=== {tier} " + "=" * (70 - len(tier)), flush=True)
     begun = time.monotonic()
-    if tier == "e2e":
+    if tier in ("e2e", "solo"):
         tools.provide_prometheus()
     own: dict[str, Callable[[], Tally]] = {"checks": checks, "builds": builds}
     tally = own[tier]() if tier in own else clustered(tier, expression)
@@ -188,13 +184,11 @@ def stoppable() -> Iterator[None]:
 def main(arguments: Sequence[str], runner: Callable[[str, str], Tally] = run) -> int:
     """Run the tiers named (all when none is); the exit code."""
     parser = argparse.ArgumentParser(prog="python -m tests.run", description=__doc__.split("\n", 1)[0])
-    parser.add_argument(
-        "tiers", nargs="*", metavar="TIER", help=f"of {', '.join(EVERY)}; default: {', '.join(TIERS)}"
-    )
+    parser.add_argument("tiers", nargs="*", metavar="TIER", help=f"of {', '.join(TIERS)}; default: all")
     parser.add_argument("-k", dest="expression", default="", help="only tests that match, as in pytest")
     chosen = parser.parse_args(arguments)
-    if unknown := set(chosen.tiers) - set(EVERY):
-        parser.error(f"no such tier: {', '.join(sorted(unknown))}; there are {', '.join(EVERY)}")
+    if unknown := set(chosen.tiers) - set(TIERS):
+        parser.error(f"no such tier: {', '.join(sorted(unknown))}; there are {', '.join(TIERS)}")
     tally, took = Tally(), {}
     with stoppable():
         for tier in chosen.tiers or TIERS:
@@ -204,8 +198,6 @@ def main(arguments: Sequence[str], runner: Callable[[str, str], Tally] = run) ->
     in_ci = os.environ.get("CI", "").lower() == "true"
     for name in tally.skipped:
         print(f"SKIPPED{', which fails in CI' if in_ci else ''}: {name}")
-    if not chosen.tiers:
-        print(f"not run, only when named: {', '.join(NAMED)} (python -m tests.run TIER)")
     print("; ".join(f"{tier} {seconds:.0f} s" for tier, seconds in took.items()))
     final = judged(tally, in_ci=in_ci)
     print(f"{final.passed} passed, {final.failed} failed")

@@ -9,7 +9,7 @@ import pytest
 
 from tests.e2e.demo_run import command, play, processes_of
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.solo]
 
 
 def wait_for(log: Path, text: str) -> None:

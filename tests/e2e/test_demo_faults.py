@@ -7,7 +7,7 @@ import pytest
 
 from tests.e2e.demo_run import play, processes_of
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.solo]
 
 
 @pytest.mark.parametrize("fault", ["errors", "latency"])

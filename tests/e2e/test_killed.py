@@ -12,7 +12,7 @@ from canary.core.ledger import verify
 from tests.e2e.place import Floor, Place, Ran, serving
 from tests.side_by_side import side_by_side
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.solo]
 
 PLACES = 3
 """Side by side: most of a release is waiting. More of them would wait for processors."""

@@ -8,14 +8,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tests.cluster import build, images, node
-from tests.cluster.place import REAL
+from tests.cluster.place import REAL, locked
 from tests.command import ROOT
 
 HERE = Path(__file__).parent
 CONTROLLER = "localhost/canary:test"
 SHOP = "localhost/shop"
 VERSIONS = ("good", "better", "errors", "slow", "crash", "broken")
-PROJECT_AI = "localhost/project-ai"
+PROJECT_AI = "localhost/project-ai-shop"
 PODINFO = "localhost/podinfo"
 FLAGS: dict[str, list[str]] = {"good": [], "better": [], "errors": ["--random-error"]}
 """What each version of podinfo is started with."""
@@ -69,6 +69,7 @@ def once(name: str, inputs: list[Path], make: Callable[[], None]) -> None:
     for path in sorted(inputs):
         digest.update(str(path).encode() + path.read_bytes())
     had = REAL.folder / f"{name}-images"
-    if not had.exists() or had.read_text() != digest.hexdigest():
-        make()
-        had.write_text(digest.hexdigest())
+    with locked("loaded-images"):
+        if not had.exists() or had.read_text() != digest.hexdigest():
+            make()
+            had.write_text(digest.hexdigest())

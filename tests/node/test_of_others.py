@@ -44,12 +44,12 @@ def test_the_production_manifests_are_released_and_undone(shops: Cluster, tmp_pa
             shop.configure(steps=[50])
             ran = shop.run("start", "v1.1.0")
             assert ran.code == 0, ran.text
-            assert shop.image() == "localhost/project-ai:v1.1.0"
+            assert shop.image() == "localhost/project-ai-shop:v1.1.0"
             wait_for(shop.is_whole, "whole")
 
             undone = shop.run("undo")
             assert undone.code == 0, undone.text
             assert "not proved" not in undone.text
-            assert shop.image() == "localhost/project-ai:v1.0.0"
+            assert shop.image() == "localhost/project-ai-shop:v1.0.0"
             wait_for(shop.is_whole, "whole")
             assert floor.fewest >= 3

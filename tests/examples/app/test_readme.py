@@ -6,7 +6,7 @@ import pytest
 
 from tests.examples.minimal.stage import a_server, blocks
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.solo]
 
 
 def test_every_step_of_the_readme_does_what_it_says(tmp_path: Path) -> None:

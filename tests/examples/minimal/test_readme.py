@@ -12,7 +12,7 @@ from steward import service
 from tests import tools
 from tests.examples.minimal.stage import Server, a_server, blocks
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.solo]
 
 PORT = 8000
 
