@@ -23,7 +23,7 @@ from canary.errors import (
     MissingError,
     TransientError,
 )
-from canary.patience import told
+from canary.patience import OUT_OF_REACH_S, Patience, told
 from canary.ports import Recorded, Reporter
 
 if TYPE_CHECKING:
@@ -69,9 +69,11 @@ def start(
         BusyError: another version is being released, or this one with another configuration.
         MissingError: no such target.
         CanaryError: the ledger is to be sealed, and there is no key to do it with.
+        TransientError: others were quicker for too long.
     """
     check(settings, options)
     sealing.check(ports.seals)
+    patience, since = Patience(ports.clock, OUT_OF_REACH_S), ports.clock.monotonic()
     while True:
         _heed(ports)
         found = ports.records.load(settings.target)
@@ -89,8 +91,8 @@ def start(
             return Recorded(already(settings, stable, ports), "")
         try:
             create(ports, settings, found, (stable, canary), options)
-        except ConflictError:
-            ports.clock.wait(0.05)
+        except ConflictError as fault:
+            patience.overtaken(fault, since, reporter)
             continue
         except CanaryError:
             with suppress(CanaryError):

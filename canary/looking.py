@@ -13,6 +13,7 @@ from canary.core.assess import Assessment
 from canary.core.assessed import Assessed
 from canary.core.decide import decide
 from canary.core.guards import Watch
+from canary.core.ledger import Entry
 from canary.core.observation import Observation
 from canary.core.release import Phase, Release, Stage
 from canary.core.samples import Scrapes
@@ -53,7 +54,8 @@ class Memory:
         assessment: the evidence so far, and how far the source was read.
         assessed: what it came to when the source was read last.
         watch: what the guards have seen.
-        book: ledger entries not yet written, and the last one written.
+        book: ledger entries not yet written, and the last one written; None: it has to be read.
+        owed: entries that may not be in the ledger, for when it is read.
         taken_over: this driver has noted that it took the release over.
         read: the metrics source has been read by this driver for this release.
         reads_from: unix seconds from which this driver's scrapes count, where the source keeps no history.
@@ -64,6 +66,7 @@ class Memory:
     assessed: Assessed | None = None
     watch: Watch | None = None
     book: journal.Journal | None = None
+    owed: tuple[Entry, ...] = ()
     taken_over: bool = False
     read: bool = False
     reads_from: float = float("-inf")
@@ -121,7 +124,8 @@ def _still_true(memory: Memory, release: Release) -> Memory:
         return memory
     if assess.window(before) == (release.id, release.window):
         watch = guards.anew(memory.watch, release) if memory.watch is not None else None
-        return replace(memory, assessment=None, assessed=None, watch=watch, book=None)
+        owed = memory.book.pending if memory.book is not None else memory.owed
+        return replace(memory, assessment=None, assessed=None, watch=watch, book=None, owed=owed)
     # Somebody else drove meanwhile and opened another window: what was scraped before is spent.
     return Memory()
 

@@ -8,7 +8,7 @@ same history twice, and may be dropped at any time.
 
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from canary import sealing
 from canary.core import journal
@@ -24,12 +24,9 @@ from canary.errors import (
     TransientError,
 )
 from canary.looking import Memory, Ports, Ticked, look, poll_s
-from canary.patience import Patience, rest
+from canary.patience import OUT_OF_REACH_S, Patience, rest
 from canary.ports import Recorded, Reporter, Term
 from canary.watch import forgotten
-
-OUT_OF_REACH_S = 900.0
-"""Stop driving, and say what is left, after this long without an answer."""
 
 
 class InterruptedDriveError(CanaryError):
@@ -41,21 +38,31 @@ class InterruptedDriveError(CanaryError):
         self.recorded = recorded
 
 
-def tick(ports: Ports, target: str, memory: Memory, term: Term, reporter: Reporter) -> Ticked:
-    """One turn of the loop, by the holder of the lease.
-
-    Raises:
-        ConflictError: somebody else wrote first, or the term ended; the decision is dropped.
-    """
+def noticed(
+    ports: Ports, target: str, memory: Memory, term: Term, reporter: Reporter
+) -> tuple[Ticked, journal.Journal]:
+    """The first half of a tick: a look by the holder of the lease, with what it adds to the ledger."""
     found = look(ports, target, memory, term)
-    book = found.memory.book or journal.opened(ports.ledger.read(target), found.recorded.release)
+    book = found.memory.book
+    if book is None:
+        entries = ports.ledger.read(target)
+        book = journal.opened(entries, found.recorded.release).again(entries, found.memory.owed)
     book = book.with_looks(found.recorded.release, found.assessed.looks, ports.actor)
     book = book.with_guards(found.recorded.release, found.assessed.events, ports.actor)
     if told := forgotten(found.recorded.release, memory.watch, found.memory.watch, ports.metrics):
         reporter.note(told)
     book = sealing.told(ports.seals, book, found.recorded.release, found.seen.at, ports.actor, reporter)
-    recorded, memory = found.recorded, replace(found.memory, book=book)
     reporter.tick(found.recorded, found.seen, found.assessed, found.decision)
+    return replace(found, memory=replace(found.memory, book=book, owed=())), book
+
+
+def carried_out(ports: Ports, found: Ticked, book: journal.Journal, term: Term) -> Ticked:
+    """The second half: the decision takes effect.
+
+    Raises:
+        ConflictError: somebody else wrote first, or the term ended; the decision is dropped.
+    """
+    recorded, memory = found.recorded, found.memory
     match found.decision:
         case Move() as move:
             recorded, memory = _move(ports, found, move, book, term)
@@ -116,7 +123,11 @@ def _within(ports: Ports, term: Term) -> float:
     """Seconds left of the term in which the observation was made."""
     left = ports.lease.confirm(term)
     if left <= 0:
-        raise ConflictError("the lease term ended before the decision was carried out")
+        raise ConflictError(
+            "the lease term ended before the decision was carried out",
+            remedy="Reading and judging took longer than a term: the machine or the network is too slow, or "
+            "another driver took the lease. Give it more processor time.",
+        )
     return left
 
 
@@ -131,7 +142,7 @@ def run(
     """Drive the release of `target` until it is settled, or left as `--leave` asks.
 
     Args:
-        watch: is shown every tick after it was carried out (the trace writer).
+        watch: is shown every tick when it is over, carried out or not (the trace writer).
         out_of_reach_s: how long the other side may be silent.
 
     Raises:
@@ -145,14 +156,13 @@ def run(
             if (signal := ports.clock.interrupted) is not None:
                 raise InterruptedDriveError(signal, recorded)
             begun = recorded is not None and recorded.release.touched
-            ticked = _turn(ports, target, memory, reporter, patience, begun=begun)
-            if ticked is None:
-                # What was written is not known for sure: the journal is read again.
-                memory = replace(memory, book=None)
+            turn = _turn(ports, target, memory, reporter, patience, begun=begun)
+            memory = turn.memory
+            if watch is not None and turn.ticked is not None:
+                watch(turn.ticked)
+            if turn.ticked is None or turn.dropped:
                 continue
-            recorded, memory = ticked.recorded, ticked.memory
-            if watch is not None:
-                watch(ticked)
+            ticked, recorded = turn.ticked, turn.ticked.recorded
             if recorded.release.settled:
                 _tidied(ports, recorded.release, reporter)
                 _copied(ports, recorded.release, memory.book, reporter)
@@ -203,32 +213,52 @@ def _last_words(ports: Ports, target: str) -> None:
         ports.seals.settle(sealing.LAST_S)
 
 
+@dataclass(frozen=True)
+class _Turn:
+    """What became of one tick. `ticked`: None when it did not even come to a decision."""
+
+    ticked: Ticked | None
+    memory: Memory
+    dropped: bool = True
+
+
 def _turn(
     ports: Ports, target: str, memory: Memory, reporter: Reporter, patience: Patience, *, begun: bool
-) -> Ticked | None:
-    """One tick within a term of the lease; None, after a wait, when it has to be done again.
+) -> _Turn:
+    """One tick within a term of the lease; one that was dropped has to be done again, after a wait.
 
     What is refused ends a release that touched nothing yet. One that is `begun` is held instead, for as long
     as a silence would be: a right that was taken away may come back, and a canary serves meanwhile.
     """
+    found, since = None, ports.clock.monotonic()
     try:
         term = ports.lease.hold()
         if term is None:
             raise TransientError(_held_by_another(ports))
-        ticked = tick(ports, target, memory, term, reporter)
-    except ConflictError:
-        ports.clock.wait(0.05)
-        return None
+        found, book = noticed(ports, target, memory, term, reporter)
+        ticked = carried_out(ports, found, book, term)
+    except ConflictError as fault:
+        patience.overtaken(fault, since, reporter)
     except TransientError as fault:
         patience.wait(fault, reporter)
-        return None
     except (DeniedError, InvalidError) as fault:
         if not begun:
             raise
         patience.wait(TransientError(fault.message, remedy=fault.remedy), reporter)
-        return None
-    patience.answered(reporter)
-    return ticked
+    else:
+        patience.answered(reporter)
+        return _Turn(ticked, ticked.memory, dropped=False)
+    return _Turn(found, _unsure(found.memory if found is not None else memory))
+
+
+def _unsure(memory: Memory) -> Memory:
+    """After a tick that was dropped: what was read and judged stands, or who is slow would never be done.
+
+    What was written is not known for sure: the journal is read again, and what may not be in it is kept.
+    """
+    if memory.book is None:
+        return memory
+    return replace(memory, book=None, owed=memory.book.pending)
 
 
 def _left(release: Release) -> bool:

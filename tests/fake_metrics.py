@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
 from canary.core.observation import Arm
+from canary.core.release import ArmFacts
 from canary.core.samples import Sample, Scrapes
 from canary.core.strategy import MetricKind
 from canary.ports import MetricsQuery
@@ -32,6 +33,7 @@ class FakeMetrics:
         keeps_history: without it, a read gives only scrapes made since `begun`.
         begun: unix seconds at which the process began that scrapes now.
         lag_s: scrapes younger than this are not in the answer yet.
+        by_name: it finds pods by the names in the query alone, not by their revision.
         gauges: what a pod shows at a time, by the names that are asked for.
         reads: every query, in order.
     """
@@ -42,6 +44,7 @@ class FakeMetrics:
     keeps_history: bool = True
     begun: float = 0.0
     lag_s: float = 0.0
+    by_name: bool = False
     reachable: bool = True
     scraping: bool = True
     hidden: set[str] = field(default_factory=set)
@@ -77,7 +80,8 @@ class FakeMetrics:
         now = self.cluster.clock.now()
         settled = now - self.lag_s
         start = query.start if self.keeps_history else max(query.start, self.begun)
-        samples = (_sample(one, query) for one in self._scrapes if start < one.at <= min(query.end, settled))
+        asked = replace(query, arms=_named(query.arms)) if self.by_name else query
+        samples = (_sample(one, asked) for one in self._scrapes if start < one.at <= min(query.end, settled))
         return Scrapes(
             tuple(one for one in samples if one is not None),
             gone={pod.name: pod.ended for pod in self.cluster.pods if pod.ended is not None},
@@ -88,6 +92,10 @@ class FakeMetrics:
     def _keep(self, pod: FakePod, at: float) -> None:
         shown = pod.counters(), self.gauges(pod, at)
         self._scrapes.append(_Scraped(pod.name, pod.arm, pod.revision.hash, at, pod.started, *shown))
+
+
+def _named(arms: Mapping[Arm, ArmFacts]) -> dict[Arm, ArmFacts]:
+    return {arm: replace(facts, revisions=()) for arm, facts in arms.items()}
 
 
 def _sample(scraped: _Scraped, query: MetricsQuery) -> Sample | None:

@@ -106,7 +106,7 @@ def test_it_waits_for_a_driver_that_is_still_tidying_up(stage: Stage) -> None:
     stage.clock.wait = waiting  # type: ignore[method-assign]
 
     assert drive(stage, stage.ports()).outcome is Outcome.PROMOTED
-    assert waited[:3] == [0.05] * 3
+    assert waited[:3] == [0.05, 0.1, 0.2]
 
 
 def test_what_a_driver_that_died_was_about_to_take_away_is_gone_before_it_is_looked_for(stage: Stage) -> None:

@@ -13,7 +13,8 @@ from canary.core.revision import Limits
 from canary.core.strategy import Guard
 from canary.errors import Exit, InvalidError
 from canary.wiring import exit_code
-from tests.fake_cluster import FakePod
+from tests.fake_cluster import Behaviour, FakePod
+from tests.fake_metrics import FakeMetrics
 from tests.fakes import PowerCut, PowerLostError
 from tests.guarding import MIB, guard, guarded_by
 from tests.stage import BAD, GOOD, Stage, quick
@@ -156,6 +157,23 @@ def test_a_driver_killed_at_any_effect_comes_to_the_same_guard_at_the_same_scrap
         assert mine[1].at - mine[1].body["since"] == pytest.approx(30.0), (at, effect)
         assert stage.tidy()
         assert verify(stage.ledger.read("web")) is None
+
+
+def test_what_a_pod_showed_before_it_was_noted_counts_for_a_guard() -> None:
+    # The second canary pod alone is bad, from its birth on; the source knows pods by the names it is given.
+    def second(pod: FakePod, at: float) -> Mapping[str, float]:
+        canaries = [one for one in stage.cluster.pods if one.revision.version == "v2"]
+        return {"queue": 90.0 if pod in canaries[1:] else 3.0}
+
+    queue = guard("queue > 50 for 30s", name="queue")
+    stage = a_stage(queue, behaviour=Behaviour(start_s=12.0), scrape_interval_s=5)
+    stage.metrics = FakeMetrics(stage.cluster, scrape_s=5, by_name=True, gauges=second)
+    assert stage.run().outcome is Outcome.GUARD
+    (entry,) = [one for one in stage.ledger.read("web") if one.kind == "guard"]
+    bad = [one for one in stage.cluster.pods if one.revision.version == "v2"][1]
+    # Since its first scrape, made when it was not ready yet, and so in no record.
+    assert 0 < entry.body["since"] - bad.born <= 5.0
+    assert entry.at - entry.body["since"] == 30.0
 
 
 def test_after_a_restart_without_history_the_time_begins_anew_and_that_is_said() -> None:

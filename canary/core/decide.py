@@ -11,7 +11,7 @@ from math import inf
 from canary.core import bookkeeping, gates, walk, way_back, weights
 from canary.core.actions import Act, Decision, Move, Wait
 from canary.core.assessed import Assessed, Hold
-from canary.core.observation import Observation, World
+from canary.core.observation import Observation, Workload, World
 from canary.core.release import BY_GUARD, Outcome, Pause, Phase, Release, Stage
 from canary.core.strategy import OnInconclusive, Promote, Shift
 
@@ -64,11 +64,11 @@ def _begin(release: Release, seen: Observation, assessed: Assessed) -> Decision:
         if waited > release.strategy.ready_deadline_s:
             stop = gates.Stop(
                 Outcome.NEVER_READY,
-                f"{release.target} itself is not whole: {world.stable.ready} of {world.stable.replicas} "
-                f"ready for {waited:.0f} s; mend it first, or use --skip-analysis",
+                f"{release.target} itself is not whole: {_missing(world.stable)} for {waited:.0f} s; "
+                "mend it first, or use --skip-analysis",
             )
             return _go_back(release, seen, stop)
-        return Wait(f"the stable is not whole: {world.stable.ready} of {world.stable.replicas} ready")
+        return Wait(f"the stable is not whole: {_missing(world.stable)}")
     after = release.moved(
         Phase.PROGRESSING,
         at=seen.at,
@@ -79,6 +79,18 @@ def _begin(release: Release, seen: Observation, assessed: Assessed) -> Decision:
         touched=True,
     )
     return Move(after, f"start step 1 of {len(release.strategy.steps)}")
+
+
+def _missing(stable: Workload) -> str:
+    """What a workload lacks to be settled, in words."""
+    told = [f"{stable.ready} of {stable.replicas} ready"]
+    if leaving := len(stable.pods) - stable.replicas:
+        told += [f"{leaving} more than asked for"] if leaving > 0 else []
+    if others := sum(pod.revision != stable.revision.hash for pod in stable.pods):
+        told.append(f"{others} of another revision")
+    if not stable.observed:
+        told.append("not yet acted on as it stands")
+    return ", ".join(told)
 
 
 def _progress(release: Release, seen: Observation, assessed: Assessed) -> Decision:

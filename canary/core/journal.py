@@ -1,5 +1,6 @@
 """What goes into the ledger, and when: entries that wait to be written, chained to the last one. Pure."""
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from math import inf
@@ -46,6 +47,23 @@ class Journal:
     def written(self) -> "Journal":
         """All that waited is written."""
         return replace(self, last=self.pending[-1] if self.pending else self.last, pending=())
+
+    def again(self, entries: Sequence[Entry], owed: Sequence[Entry]) -> "Journal":
+        """What an earlier journal of the same driver had waiting, but for what has been written since.
+
+        Args:
+            entries: the chain as it was found. owed: in order.
+        """
+        book, there = self, {_subject(entry) for entry in entries} if owed else set()
+        for entry in owed:
+            if _subject(entry) not in there:
+                book = book._with(entry.kind, entry.at, entry.actor, entry.body)
+                number = int(entry.body.get("number", 0)) if entry.kind == "look" else 0
+                book = replace(book, looked=max(book.looked, number))
+                if entry.kind == "guard":
+                    guarded = {**book.guarded, str(entry.body["guard"]): entry.at}
+                    book = replace(book, guarded=guarded)
+        return book
 
     def with_looks(self, release: Release, looks: Sequence[Look], actor: str) -> "Journal":
         """Looks that are not in the chain yet. Looks made again after a restart are passed over."""
@@ -158,6 +176,15 @@ def opened(entries: Sequence[Entry], release: Release) -> Journal:
     }
     last = entries[-1] if entries else None
     return Journal(last, looked=max(looks, default=0), seal=seal, guarded=guarded)
+
+
+def _subject(entry: Entry) -> tuple[object, ...]:
+    """What an entry tells of: of a look or a turn of a guard there is one, whoever tells it."""
+    names = {"look": ("release", "window", "number"), "guard": ("release", "guard")}.get(entry.kind)
+    if names is None:
+        return entry.kind, entry.at, json.dumps(entry.body, sort_keys=True, default=str)
+    at = entry.at if entry.kind == "guard" else None
+    return entry.kind, at, *(entry.body.get(name) for name in names)
 
 
 def _state(release: Release) -> str:

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from canary.local.layout import Layout
-from canary.local.process import Process, Started, end_now, find_marked, leads
+from canary.local.process import Process, Started, end_now, find_marked, is_hidden, leads
 from canary.local.status import PodState, read_pods
 
 
@@ -26,7 +26,7 @@ def adopt(layout: Layout, say: Callable[[str], None]) -> list[tuple[PodState, Pr
             end_now(theirs)
             if state.pid is not None and not state.leaving:
                 state.restarts += 1
-                say(f"{state.name} ended while no supervisor was there; it is started again")
+                say(f"{state.name} {_lost(state.pid)}; it is started again")
         else:
             state.pid, state.created = process.started.pid, process.started.created
         found.append((state, process))
@@ -34,6 +34,16 @@ def adopt(layout: Layout, say: Callable[[str], None]) -> list[tuple[PodState, Pr
         say(f"stopping {len(theirs)} processes of a replica that is not wanted any more ({uid})")
         end_now(theirs)
     return found
+
+
+def _lost(pid: int) -> str:
+    """Why a process that was written down is not taken over, in words."""
+    if is_hidden(pid):
+        return (
+            f"cannot be taken over: process {pid} is there and may not be looked into (under systemd "
+            "`PrivateUsers=` hides what an earlier start has left), so end it yourself"
+        )
+    return "ended while no supervisor was there"
 
 
 def _of(state: PodState, theirs: list[Started]) -> Process | None:

@@ -145,6 +145,18 @@ def leads(pid: int) -> bool:
         return False
 
 
+def is_hidden(pid: int) -> bool:
+    """Whether a process is there that we may signal, and may not look into."""
+    try:
+        os.kill(pid, 0)
+        psutil.Process(pid)
+    except OSError:
+        return False
+    except psutil.Error:
+        return True
+    return False
+
+
 def end_now(processes: Sequence[Started]) -> None:
     """Kill processes that belong to nobody any more. Each is checked again just before."""
     for one in processes:

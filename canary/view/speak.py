@@ -1,6 +1,6 @@
 """When a log should speak: what changed since it spoke last. Pure."""
 
-from canary.core.actions import Act, Decision, Move
+from canary.core.actions import Act, Decision, Wait
 from canary.core.release import Phase
 from canary.view import words
 from canary.view.screen import holding
@@ -44,8 +44,11 @@ def progress(now: Snapshot) -> str:
 
 def deed(now: Snapshot, decision: Decision) -> str:
     """What this tick does, when nothing else will tell: the next tick's state tells of a move to it."""
-    if not isinstance(decision, Move):
-        return now.doing if isinstance(decision, Act) else ""
+    if isinstance(decision, Wait):
+        # Why a release does not even begin; later waits have their kind, or show in the figures.
+        return f"waiting: {now.doing}" if now.phase is Phase.PENDING else ""
+    if isinstance(decision, Act):
+        return now.doing
     after = decision.release
     same_state = (after.phase, after.step) == (now.phase, now.step)
     same_stage = after.stage == now.stage or not now.stage

@@ -8,7 +8,7 @@ import pytest
 from canary.core.actions import Act, Decision, Move, Scale, SetRevision, Wait
 from canary.core.assessed import Assessed, Hold
 from canary.core.decide import BY_ITSELF, LEFT, decide
-from canary.core.observation import Arm
+from canary.core.observation import Arm, Workload
 from canary.core.release import (
     Outcome,
     Pause,
@@ -42,6 +42,21 @@ def test_a_pending_release_starts_once_the_stable_is_whole() -> None:
 def test_a_pending_release_waits_for_a_stable_that_is_not_whole() -> None:
     limping = world(replace(workload(V1, 4), pods=workload(V1, 3).pods))
     assert "3 of 4" in str(held(decided(release(Phase.PENDING), seen(limping))))
+
+
+@pytest.mark.parametrize(
+    ("limping", "says"),
+    [
+        (replace(workload(V1, 4), observed=False), "4 of 4 ready, not yet acted on as it stands"),
+        (replace(workload(V1, 4), replicas=3), "4 of 3 ready, 1 more than asked for"),
+        (replace(workload(V1, 4), revision=V3), "4 of 4 ready, 4 of another revision"),
+    ],
+)
+def test_a_stable_whose_pods_are_all_ready_and_which_is_not_whole_says_why(
+    limping: Workload, says: str
+) -> None:
+    asked = release(Phase.PENDING, stable=limping.revision)
+    assert str(held(decided(asked, seen(world(limping))))).endswith(f"the stable is not whole: {says}")
 
 
 def test_a_stable_that_never_becomes_whole_ends_the_release_as_never_ready() -> None:

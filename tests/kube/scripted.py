@@ -8,7 +8,7 @@ import json
 import re
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -32,11 +32,13 @@ class Traffic:
     Attributes:
         rate: requests a second of one pod. errors: share that fails.
         latency: shares of requests per bucket of EDGES, summing to 1.
+        shows: further series on a pod's page, by its age in seconds.
     """
 
     rate: float = 200.0
     errors: float = 0.003
     latency: tuple[float, ...] = (0.7, 0.2, 0.08, 0.015, 0.005)
+    shows: Callable[[float], Mapping[str, float]] = lambda age_s: {}
 
 
 @dataclass
@@ -50,6 +52,7 @@ class Served:
     buckets: list[float] = field(default_factory=lambda: [0.0] * len(EDGES))
     seen_at: float = 0.0
     scrapes: list[tuple[float, list[float]]] = field(default_factory=list)
+    shown: list[tuple[float, Mapping[str, float]]] = field(default_factory=list)
 
     def count(self, traffic: Traffic, seconds: float) -> None:
         new = traffic.rate * seconds
@@ -68,8 +71,9 @@ class Served:
         values[-1] = float(total)
         return [*values, float(total)]
 
-    def scrape(self, at: float) -> None:
+    def scrape(self, at: float, traffic: Traffic) -> None:
         self.scrapes.append((round(at, 3), self.values()))
+        self.shown.append((round(at, 3), traffic.shows(at - self.started)))
 
 
 class ScriptedPrometheus:
@@ -153,20 +157,26 @@ class ScriptedPrometheus:
 
     def _scrape(self, item: Json, now: float, *, first: bool) -> None:
         name = item["metadata"]["name"]
+        version = split_image(item["spec"]["containers"][0]["image"])[1]
+        traffic = self._versions.get(version, Traffic())
         pod = self._pods.get(name)
         if pod is None:
-            version = split_image(item["spec"]["containers"][0]["image"])[1]
             pod = self._pods[name] = Served(version, now - PAST_S if first else now, seen_at=now)
-            traffic = self._versions.get(version, Traffic())
             if first:
                 for step in range(int(PAST_S / PAST_SCRAPE_S)):
                     pod.count(traffic, PAST_SCRAPE_S)
-                    pod.scrape(now - PAST_S + (step + 1) * PAST_SCRAPE_S)
+                    pod.scrape(now - PAST_S + (step + 1) * PAST_SCRAPE_S, traffic)
                 return
         elif not self.quiet:
-            pod.count(self._versions.get(pod.version, Traffic()), now - pod.seen_at)
+            pod.count(traffic, now - pod.seen_at)
         pod.seen_at = now
-        pod.scrape(now)
+        pod.scrape(now, traffic)
+
+    def shown(self, version: str, series: str) -> list[tuple[float, float]]:
+        """Unix seconds and value of each scrape of a series of this version's pods, in order of time."""
+        with self._lock:
+            pods = [pod for pod in self._pods.values() if pod.version == version]
+            return sorted((at, shown[series]) for pod in pods for at, shown in pod.shown if series in shown)
 
     def answer(self, query: str, at: float) -> Json:
         found = re.search(r'pod=~"([^"]*)".*\[(\d+)ms\]', query)
@@ -194,6 +204,10 @@ class ScriptedPrometheus:
         for i, label in enumerate(labels):
             if rows:
                 yield {"metric": {**label, "pod": name}, "values": [[t, str(v[i])] for t, v in rows]}
+        shown = [(t, more) for t, more in pod.shown if start < t <= end]
+        for series in sorted({series for _, more in shown for series in more}):
+            values = [[t, str(more[series])] for t, more in shown if series in more]
+            yield {"metric": {"__name__": series, "pod": name}, "values": values}
         if rows:
             label = {"__name__": "process_start_time_seconds", "pod": name}
             yield {"metric": label, "values": [[t, str(pod.started)] for t, _ in rows]}

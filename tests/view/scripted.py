@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from analysis.words import Evidence, Interval, MetricEvidence
-from canary.core.actions import Act, Decision, Scale, Wait
+from canary.core.actions import Act, Decision, Move, Scale, Wait
 from canary.core.assessed import Assessed, Hold, Look
 from canary.core.observation import Arm, Observation, Pod, Workload, World
 from canary.core.release import Outcome, Pause, Phase, Release, Stage
@@ -131,14 +131,13 @@ def script(*, bad: bool) -> Iterator[Told]:
     release = a_release(
         phase=Phase.PENDING, stage=Stage.SCALING, step_since=0.0, steps_at=(), phase_since=START
     )
-    yield _told(
-        release,
-        0,
-        a_world(4, 0),
-        Assessed(two_metrics(0, bad=False, deciding=False).evidence),
-        "start step 1 of 2",
-    )
     scaling = replace(a_release(), stage=Stage.SCALING, steps_at=())
+    yield (
+        Recorded(release, "1"),
+        Observation(START, a_world(4, 0)),
+        Assessed(two_metrics(0, bad=False, deciding=False).evidence),
+        Move(scaling, "start step 1 of 2"),
+    )
     act = Act((Scale(Arm.CANARY, 1),), "step 1: 25 % asked")
     yield (
         Recorded(scaling, "1"),

@@ -8,7 +8,7 @@ import pytest
 from canary.core.actions import Move, Wait
 from canary.core.assessed import GuardEvent, GuardState, Hold
 from canary.core.observation import Observation
-from canary.core.release import Phase
+from canary.core.release import Phase, Stage
 from canary.ports import Recorded, Reporter
 from canary.view.jsonl import JsonLines
 from canary.view.lines import Lines
@@ -61,6 +61,16 @@ def test_a_log_keeps_quiet_while_nothing_changes() -> None:
             Recorded(a_release(), "1"), seen, assessed(a_metric()), Wait(f"held {second} s", Hold.AMBER)
         )
     assert len(out.getvalue().splitlines()) == 4
+
+
+def test_a_log_tells_why_a_release_does_not_begin_once_for_each_reason() -> None:
+    out = io.StringIO()
+    view = Lines(out, now)
+    pending = replace(a_release(), phase=Phase.PENDING, stage=Stage.SCALING, steps_at=())
+    for reason in ["the stable is not whole: 1 of 4 ready"] * 3 + ["the stable is not whole: 2 of 4 ready"]:
+        view.tick(Recorded(pending, "1"), Observation(START, a_world()), assessed(), Wait(reason))
+    told = [line.partition("Z ")[2] for line in out.getvalue().splitlines()]
+    assert told[2:] == [f"waiting: the stable is not whole: {ready} of 4 ready" for ready in (1, 2)]
 
 
 def guarded_ticks(view: Reporter) -> None:
@@ -163,7 +173,7 @@ def test_json_lines_tell_every_look_once_and_each_change_of_state() -> None:
 
 def test_json_lines_tell_a_wait_once_for_each_kind() -> None:
     waits = [line["hold"] for line in objects(bad=True) if line.get("decision") == "wait"]
-    assert waits == [None, None, "amber", None]
+    assert waits == [None, "amber", None]
 
 
 def test_an_interval_without_an_end_is_null_in_json() -> None:

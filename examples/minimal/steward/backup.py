@@ -238,7 +238,8 @@ def _named(folder: Path, at: float, part: Path) -> Path:
 def _unpacked(archive: Path, folder: Path) -> dict[str, Any]:
     try:
         with tarfile.open(archive) as opened:
-            opened.extractall(folder, filter="data")
+            for one in opened:
+                _taken_out(opened, one, folder)
         with (folder / MANIFEST).open("rb") as file:
             manifest: dict[str, Any] = json.loads(file.read(LARGEST_MANIFEST))
         wrong = [name for name, was in manifest["files"].items() if sha256(folder / name) != was]
@@ -247,6 +248,24 @@ def _unpacked(archive: Path, folder: Path) -> dict[str, Any]:
     if wrong:
         raise ProblemError(f"{archive}: changed since: {', '.join(wrong)}", remedy="Take another backup.")
     return manifest
+
+
+def _taken_out(archive: tarfile.TarFile, one: tarfile.TarInfo, folder: Path) -> None:
+    """One plain file; folders come with their files. tarfile's own filter is not in Debian 12's Python 3.11.
+
+    Raises:
+        ValueError: it is something else, or would lie elsewhere.
+    """
+    if one.isdir():
+        return
+    target = folder / one.name
+    source = archive.extractfile(one) if one.isreg() else None
+    if source is None or not target.resolve().is_relative_to(folder.resolve()):
+        raise ValueError(f"{one.name} is no plain file below the folder")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with source, target.open("wb") as out:
+        shutil.copyfileobj(source, out)
+    target.chmod(one.mode & 0o755 | 0o600)
 
 
 def _copied(archive: Path, folder: Path) -> None:

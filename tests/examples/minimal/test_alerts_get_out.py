@@ -15,12 +15,12 @@ import yaml
 
 from tests import tools
 from tests.examples.minimal.stage import MINIMAL
+from tests.examples.monitored import inside
 from tests.local.demo_process import free_port
 
 pytestmark = pytest.mark.e2e
 
 PATIENCE_S = 60.0
-TEMPLATES = Path("/usr/share/prometheus/alertmanager/default.tmpl")
 Call = tuple[str, str, list[str]]
 """Who was called, the token that came with it, and which alerts."""
 
@@ -76,15 +76,6 @@ def raised(port: int, *alerts: dict[str, str]) -> bool:
         return False
     finally:
         connection.close()
-
-
-def inside() -> list[str]:
-    """Debian's Alertmanager looks for its templates under /usr/share: it is shown the unpacked ones there."""
-    unpacked = tools.CACHE / "prometheus-alertmanager" / "usr" / "share"
-    if TEMPLATES.exists():
-        return []
-    show = f'mount -t overlay -o "lowerdir={unpacked}:/usr/share" overlay /usr/share && exec "$@"'
-    return ["unshare", "--mount", "--map-root-user", "sh", "-c", show, "sh"]
 
 
 def test_each_alert_reaches_those_it_is_for(tmp_path: Path, called: tuple[int, list[Call]]) -> None:

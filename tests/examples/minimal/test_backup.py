@@ -1,5 +1,6 @@
 """Backups of the server: of one moment, opened before they count, and never the last good one is lost."""
 
+import io
 import json
 import sqlite3
 import tarfile
@@ -140,6 +141,32 @@ def test_what_is_no_backup_is_said_so(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "x.tar.gz").write_bytes(content)
     with pytest.raises(ProblemError, match="no whole backup"):
         backup.opened(tmp_path / "x.tar.gz")
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"name": "../outside"},
+        {"name": "/tmp/canary-test-outside"},
+        {"name": "link", "type": tarfile.SYMTYPE, "linkname": "/etc/passwd"},
+        {"name": "pipe", "type": tarfile.FIFOTYPE},
+    ],
+    ids=["above", "elsewhere", "link", "pipe"],
+)
+def test_what_would_lie_elsewhere_or_is_no_plain_file_is_not_taken_out(
+    place: Place, tmp_path: Path, odd: dict[str, object]
+) -> None:
+    made, changed = backup.make(place, Why("v1.0.0")), tmp_path / "odd.tar.gz"
+    with tarfile.open(made.archive) as before, tarfile.open(changed, "w:gz") as after:
+        member = tarfile.TarInfo()
+        for name, value in odd.items():
+            setattr(member, name, value)
+        after.addfile(member, io.BytesIO())
+        for one in before:
+            after.addfile(one, before.extractfile(one))
+    with pytest.raises(ProblemError, match="is no plain file below the folder"):
+        backup.opened(changed, tmp_path / "into")
+    assert not (tmp_path / "outside").exists()
 
 
 def test_old_backups_go_when_a_new_one_is_good_and_so_do_their_documents(place: Place) -> None:

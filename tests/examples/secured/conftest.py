@@ -1,10 +1,12 @@
 """The example, deployed once for all that looks at it."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
-from tests.cluster import Cluster
+from tests.cluster import Cluster, place
+from tests.cluster.kubectl import kubectl
 from tests.examples.secured import provided
 from tests.examples.secured.stage import PRODUCTION, STAGING, Secured, deployed
 
@@ -26,3 +28,19 @@ def accounts(secured: Secured) -> dict[str, str]:
     assert "public half" in secured.done("seal").text
     names = {"STAGING_KUBECONFIG": STAGING, "PRODUCTION_KUBECONFIG": PRODUCTION}
     return {name: str(secured.cluster.service_account(where, "release")) for name, where in names.items()}
+
+
+@pytest.fixture
+def namespace(kubeconfig: Path) -> Iterator[Path]:
+    """A kubeconfig of a cluster where the namespace of production is free, and free again afterwards."""
+
+    def forget() -> None:
+        kubectl(kubeconfig, "delete", "namespace", PRODUCTION, "--ignore-not-found", patience_s=120.0)
+
+    # Tests run side by side, and there is one of it.
+    with place.locked(PRODUCTION):
+        forget()
+        try:
+            yield kubeconfig
+        finally:
+            forget()

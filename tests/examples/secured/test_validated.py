@@ -3,7 +3,6 @@
 import json
 import os
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +14,13 @@ from tests.cluster import build, place
 from tests.cluster.kubectl import get, kubectl
 from tests.command import begun, ended
 from tests.examples.secured.readme import SECURED
+from tests.examples.secured.stage import PRODUCTION
 from tests.examples.secured.test_files import SCRIPTS
 from tests.kube.live import wait_for
 
 pytestmark = pytest.mark.control_plane
 
 MONITORING = SECURED / "monitoring"
-NAMESPACE = "project-ai-prod"
 OVERLAYS = ("production", "staging", "node/production", "node/staging")
 OPERATOR = "github.com/external-secrets/external-secrets"
 STANDARDS = (
@@ -40,20 +39,6 @@ def rendered(folder: Path) -> str:
 def promtool(*arguments: str) -> "subprocess.CompletedProcess[str]":
     command = [str(build.built(build.PROMTOOL)), *arguments]
     return subprocess.run(command, cwd=MONITORING, capture_output=True, text=True, check=False)
-
-
-@pytest.fixture
-def namespace(kubeconfig: Path) -> Iterator[Path]:
-    """A kubeconfig of a cluster where the namespace of production is free, and free again afterwards."""
-
-    def forget() -> None:
-        kubectl(kubeconfig, "delete", "namespace", NAMESPACE, "--ignore-not-found", patience_s=120.0)
-
-    forget()
-    try:
-        yield kubeconfig
-    finally:
-        forget()
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
@@ -90,7 +75,7 @@ def scored(text: str) -> list[tuple[str, str]]:
 
 
 def test_the_api_server_takes_all_of_production_and_lets_its_pods_in(namespace: Path, tmp_path: Path) -> None:
-    kubectl(namespace, "create", "namespace", NAMESPACE, "--save-config")
+    kubectl(namespace, "create", "namespace", PRODUCTION, "--save-config")
     overlay = SECURED / "overlays" / "production"
     command = [
         str(build.built(build.KUBE)),
@@ -106,16 +91,16 @@ def test_the_api_server_takes_all_of_production_and_lets_its_pods_in(namespace: 
         assert (done.returncode, done.stderr) == (0, ""), done.stderr
 
     def pods() -> set[str]:
-        found = get(namespace, "pods", "-n", NAMESPACE)["items"]
+        found = get(namespace, "pods", "-n", PRODUCTION)["items"]
         return {one["metadata"]["labels"]["app"] for one in found}
 
     wait_for(lambda: pods() == {"project-ai-api", "postgresql"}, "pods are let in", 30.0)
     for name in ("database-backup", "database-restore-drill", "project-ai-migrate", "project-ai-smoke"):
-        kubectl(namespace, "create", "job", name, "--from", f"cronjob/{name}", "-n", NAMESPACE)
+        kubectl(namespace, "create", "job", name, "--from", f"cronjob/{name}", "-n", PRODUCTION)
     wait_for(lambda: len(pods()) == 6, "pods of Jobs are let in", 30.0)
 
     def ready() -> bool:
-        status = get(namespace, "deployment", "project-ai-api", "-n", NAMESPACE)["status"]
+        status = get(namespace, "deployment", "project-ai-api", "-n", PRODUCTION)["status"]
         return bool(status.get("readyReplicas") == 3)
 
     wait_for(ready, "the service is whole", 60.0)
@@ -135,7 +120,7 @@ def test_the_api_server_refuses_a_pod_of_it_that_is_not_hardened(namespace: Path
     kubectl(namespace, "apply", "-f", "-", send=yaml.safe_dump_all([*before, deployment]))
 
     def refused() -> bool:
-        return "violates PodSecurity" in kubectl(namespace, "get", "events", "-n", NAMESPACE)
+        return "violates PodSecurity" in kubectl(namespace, "get", "events", "-n", PRODUCTION)
 
     wait_for(refused, "its pods are refused", 30.0)
 
@@ -161,7 +146,7 @@ def test_the_components_for_vaults_are_taken_by_the_definitions_of_what_they_are
     names = ("externalsecrets", "secretstores")
     files = [operator / f"external-secrets.io_{name}.yaml" for name in names]
     crds = [f"crd/{name}.external-secrets.io" for name in names]
-    kubectl(namespace, "create", "namespace", NAMESPACE, "--save-config")
+    kubectl(namespace, "create", "namespace", PRODUCTION, "--save-config")
     try:
         for file in files:
             kubectl(namespace, "apply", "--server-side", "-f", str(file))
@@ -247,7 +232,7 @@ def test_every_query_of_the_dashboard_parses(tmp_path: Path) -> None:
     queries = [target["expr"] for panel in dashboard["panels"] for target in panel["targets"]]
     assert len(queries) > 8
     rules = [
-        {"record": f"query_{number}", "expr": query.replace("$namespace", NAMESPACE)}
+        {"record": f"query_{number}", "expr": query.replace("$namespace", PRODUCTION)}
         for number, query in enumerate(queries)
     ]
     (tmp_path / "queries.yaml").write_text(
