@@ -54,6 +54,7 @@ def test_a_past_that_takes_longer_to_read_than_a_term_is_read_once() -> None:
     past = [query for query in stage.metrics.reads if query.end - query.start > quick().history_s / 2]
     assert len(past) == 3
     assert any(f"nothing was carried out for 20 s: {SAID}" in note for note in stage.reporter.notes)
+    assert any("decisions are carried out again after " in note for note in stage.reporter.notes)
 
 
 def test_a_driver_whose_every_tick_outlasts_its_term_says_so_and_ends_as_out_of_reach(
