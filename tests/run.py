@@ -48,7 +48,7 @@ PYTEST: dict[str, tuple[str, ...]] = {
         "not statistics and not e2e and not control_plane and not node and not cluster",
     ),
     "statistics": ("-n", "2", "-m", "statistics"),
-    "e2e": ("-n", "3", "-m", "e2e and not solo"),
+    "e2e": ("-n", "3", "--dist", "loadfile", "-m", "e2e and not solo"),
     "solo": ("-m", "solo"),
     "cluster": ("-m", "cluster"),
     "control-plane": ("-n", "4", "-m", "control_plane"),
