@@ -121,7 +121,7 @@ GROUPS: tuple[tuple[str, str, tuple[Command, ...]], ...] = (
     ),
     (
         "guard",
-        "Watch a container of risky code, and end it when a rule says so.",
+        "Watch a risky container, and end it when a rule says so.",
         (
             (
                 guard.run,

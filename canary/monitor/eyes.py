@@ -2,7 +2,9 @@
 
 import os
 import stat
+from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
@@ -14,7 +16,7 @@ from canary.rules.engine import Figure, Figures
 from canary.safety import proc as texts
 from canary.safety.container import Container
 from canary.safety.egress import Own, begins
-from canary.safety.figures import Reading, Seen, seen
+from canary.safety.figures import LOOKS, Reading, Seen, seen
 from canary.safety.privileges import Granted, granted
 from canary.safety.proc import ProcError, Process, Socket
 
@@ -47,7 +49,7 @@ class Eyes:
         pid = self.container.pid
         self.own = Own(self.container.networks, self.container.gateways)
         self.cores: float | None = None
-        self._before: Reading | None = None
+        self._past: deque[Reading] = deque(maxlen=LOOKS)
         self._packets: Packets | None = None
         try:
             # A handle: the number may be given anew, this means one process for ever.
@@ -112,8 +114,8 @@ class Eyes:
             spoke=network[2] if network else frozenset(),
             packets=self._packets.read() if self._packets else (),
         )
-        found = seen(now, self._before, self.own, self._granted)
-        self._before = now
+        found = seen(now, tuple(self._past), self.own, self._granted)
+        self._past.append(now)
         return found
 
     def _try(self, sense: str, read: Callable[[], T]) -> T | None:
@@ -154,12 +156,16 @@ class Eyes:
         return has_ended(self.first)
 
     def last(self) -> Figures:
-        """What has left it since the last look, once it has ended; nothing where packets are not seen."""
+        """What is still known of the time since the last look, once it has ended."""
+        figures: dict[str, tuple[Figure, ...]] = {}
         sent = self._packets.read() if self._packets else ()
-        found = [str(one) for one in sent if begins(one, self.own)]
-        if not found:
-            return {}
-        return {"network_connections": (Figure.of(float(len(set(found))), found[0]),)}
+        if left := [str(one) for one in sent if begins(one, self.own)]:
+            figures["network_connections"] = (Figure.of(float(len(set(left))), left[0]),)
+        # Its group is there for a moment longer.
+        with suppress(OSError, ValueError):
+            if self.group.oom_kills() > ((self._past[-1].oom_kills or 0) if self._past else 0):
+                figures["memory_usage"] = (Figure.of(1.0, "killed for lack of it"),)
+        return figures
 
     def close(self) -> None:
         """Look no more."""

@@ -21,7 +21,7 @@ LOOK_S = 1.0
 BEAT_S, KILLING_S = 0.25, 0.05
 RECORD_S = 0.3
 """So long an act waits for its intent to be on the disk."""
-LAST_WORD_S = 0.7
+LAST_WORD_S = 5.0
 """So long Docker is waited for to say with which exit code a container has ended."""
 SENSES = ("cpu", "memory", "processes", "network")
 SIGNALS = {signal.SIGINT: Cause.INTERRUPTED, signal.SIGTERM: Cause.TERMINATED}
@@ -50,6 +50,7 @@ class Session:
         self._begun = now
         self._next_look = now
         self._ended_at: float | None = None
+        self._last: Figures = {}
         self._cores: float | None = None
         self._throttled_at = now
         self._answered = Answer(now, container)
@@ -60,12 +61,14 @@ class Session:
             self._kit.inspector.every_s = WATCHING_S
         while True:
             sight = self._sight(time.monotonic())
-            self._watch, orders = watching.step(self._watch, sight)
-            for order in orders:
-                self._carry_out(order)
-                if isinstance(order, Over):
-                    return order
-            self._measure(sight)
+            # Once it has ended there is nothing to decide until Docker has said how.
+            if self._ended_at is None or sight.ended is not None:
+                self._watch, orders = watching.step(self._watch, sight)
+                for order in orders:
+                    self._carry_out(order)
+                    if isinstance(order, Over):
+                        return order
+                self._measure(sight)
             self._wait()
 
     def abandon(self) -> None:
@@ -114,7 +117,7 @@ class Session:
 
     def _last_figures(self, ended: Ended) -> Figures:
         """What is known only in the end."""
-        found = dict(self._eyes.last()) if self._eyes is not None else {}
+        found = dict(self._last)
         if ended.oom_killed:
             found["memory_usage"] = (Figure.of(1.0, "killed for lack of it"),)
         return found
@@ -183,6 +186,8 @@ class Session:
             if not self._has_ended():
                 return None
             self._ended_at = now
+            if self._eyes is not None:
+                self._last = self._eyes.last()
         answer = self._kit.inspector.answer if self._kit.inspector is not None else self._answered
         found = answer.container
         if (
@@ -191,10 +196,10 @@ class Session:
             and not found.running
             and answer.at > self._begun
         ):
-            return Ended(found.exit_code, found.oom_killed)
+            return Ended(self._ended_at, found.exit_code, found.oom_killed)
         if self._kit.inspector is not None:
             self._kit.inspector.every_s = 0.1
-        return Ended() if now - self._ended_at > LAST_WORD_S else None
+        return Ended(self._ended_at) if now - self._ended_at > LAST_WORD_S else None
 
     def _carry_out(self, order: Order) -> None:
         match order:

@@ -9,6 +9,8 @@ from canary.safety.egress import Own, Packet, begins, leaving
 from canary.safety.privileges import Granted, gained
 from canary.safety.proc import Process, Socket
 
+LOOKS = 3
+"""Over so many looks CPU time is counted."""
 SHOWN = 3
 """So many processes or connections are named one by one."""
 
@@ -54,17 +56,18 @@ class Seen:
     unseen: tuple[str, ...] = ()
 
 
-def seen(now: Reading, before: Reading | None, own: Own, given: Granted | None) -> Seen:
+def seen(now: Reading, past: Sequence[Reading], own: Own, given: Granted | None) -> Seen:
     """The figures of a look.
 
     Args:
-        before: the last look, for what is counted between two; None: this is the first.
+        past: the looks before it, for what is counted between two; the last one last.
         own: its networks. given: what it was started with; None: not known.
     """
+    before = past[-1] if past else None
     figures: dict[str, tuple[Figure, ...]] = {"runtime": (Figure.of(now.runtime_s),)}
     unseen = []
     for sense, found in (
-        ("cpu", _cpu(now, before)),
+        ("cpu", _cpu(now, past)),
         ("memory", _memory(now, before)),
         ("processes", _processes(now, given)),
         ("network", _network(now, before, own)),
@@ -79,12 +82,18 @@ def seen(now: Reading, before: Reading | None, own: Own, given: Granted | None) 
 Found = dict[str, tuple[Figure, ...]] | None
 
 
-def _cpu(now: Reading, before: Reading | None) -> Found:
+def _cpu(now: Reading, past: Sequence[Reading]) -> Found:
+    """The kernel hands a limit out in pieces of 100 ms: a single second shows 90% to 110% of a full one."""
     if now.cpu_s is None:
         return None
-    if before is None or before.cpu_s is None or now.at <= before.at:
+    rates = [
+        max(0.0, now.cpu_s - one.cpu_s) / (now.at - one.at)
+        for one in past[-LOOKS:]
+        if one.cpu_s is not None and one.at < now.at
+    ]
+    if not rates:
         return {}
-    cores = max(0.0, now.cpu_s - before.cpu_s) / (now.at - before.at)
+    cores = max(rates)
     of = now.cores if now.cores < inf else 1.0
     return {"cpu_cores": (Figure.of(cores),), "cpu_usage": (Figure.of(cores / of),)}
 

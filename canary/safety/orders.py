@@ -48,8 +48,9 @@ class Trouble:
 
 @dataclass(frozen=True)
 class Ended:
-    """That a container has ended. `exit_code`: of its first process; None: not known."""
+    """That a container has ended. `at`: seconds. `exit_code`: of its first process; None: not known."""
 
+    at: float
     exit_code: int | None = None
     oom_killed: bool = False
 

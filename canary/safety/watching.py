@@ -138,9 +138,10 @@ class _Moment:
 
     def judge(self) -> None:
         """The rules, by the figures of this look."""
-        if self.sight.figures is None:
+        if self.sight.figures is None and not self.sight.reports:
             return
-        figures = {**self._predicates(), **self.sight.figures}
+        # What is reported does not wait for the next look.
+        figures = {**self._predicates(), **(self.sight.figures or {})}
         state, events = engine.observe(self.watch.engine, self.sight.at, figures)
         self.watch = replace(self.watch, engine=state)
         rules = {rule.name: rule for rule in self.watch.rules}
@@ -254,11 +255,10 @@ class _Moment:
         wanted = [one for one in (*self._wanted, *self._stops) if one.cause not in SIGNALS]
         ending = self.watch.ending or (wanted[0] if wanted else None)
         code = "" if ended.exit_code is None else f" with exit code {ended.exit_code}"
-        took = {} if ending is None else {"took_s": round(self.sight.at - ending.at, 3)}
+        took_s = max(0.0, ended.at - ending.at) if ending is not None else 0.0
         if ending is None:
             said = f"the sandbox ended by itself{code}"
         else:
-            took_s = self.sight.at - ending.at
             said = f"the sandbox has ended{code}, {took_s:.1f} s after the decision: {ending.told}"
         body = {
             "cause": ending.cause.value if ending else "itself",
@@ -266,7 +266,7 @@ class _Moment:
             "reason": ending.told if ending else "",
             "exit_code": ended.exit_code,
             "oom_killed": ended.oom_killed,
-            **took,
+            **({"took_s": round(took_s, 3)} if ending is not None else {}),
         }
         self.orders.append(Tell("end", said, body, alert=ending is not None))
         exit_code = EXITS[ending.cause] if ending else 0
