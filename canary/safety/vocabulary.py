@@ -13,11 +13,9 @@ OBSERVED: Mapping[str, Meaning] = MappingProxyType(
     {
         "cpu_usage": Meaning(
             Kind.SHARE,
-            "CPU time over the last one to three looks, whichever is most, of the CPU limit; of one core if none",
+            "CPU time over one to three looks, whichever is most, of the CPU limit; of one core if none",
         ),
-        "cpu_cores": Meaning(
-            Kind.NUMBER, "CPU time over the last one to three looks, whichever is most, in cores"
-        ),
+        "cpu_cores": Meaning(Kind.NUMBER, "CPU time over one to three looks, whichever is most, in cores"),
         "memory_usage": Meaning(
             Kind.SHARE, "memory without inactive file cache, of the limit; 100% after a kill for lack of it"
         ),
