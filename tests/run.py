@@ -5,6 +5,7 @@
     statistics   seeded simulations of the promised rates, on two cores
     builds       Kubernetes, a node's programs, Prometheus, from source: minutes at first, then kept
     e2e          real processes, sockets and signals, one after the other
+    docker       a real Docker daemon, with the sandbox of the examples and what watches it
     cluster      the scripts that make both clusters: what they claim, and what they leave behind
     control-plane  releases against a real API server with RBAC; nodes and pods are simulated
 
@@ -29,7 +30,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from xml.etree import ElementTree
 
-from tests import cluster, leftovers, tools
+from tests import cluster, docker, leftovers, tools
 from tests.cluster import build, made, upkeep
 
 ROOT = Path(__file__).parent.parent
@@ -47,17 +48,18 @@ PYTEST: dict[str, tuple[str, ...]] = {
         "-n",
         "2",
         "-m",
-        "not statistics and not e2e and not control_plane and not node and not cluster",
+        "not statistics and not e2e and not control_plane and not node and not cluster and not docker",
     ),
     "statistics": ("-n", "2", "-m", "statistics"),
     "e2e": ("-m", "e2e"),
+    "docker": ("-m", "docker"),
     "cluster": ("-m", "cluster"),
     "control-plane": ("-n", "4", "-m", "control_plane"),
     "node": ("-m", "node"),
 }
 CLUSTERS = {"control-plane": False, "node": True}
 """Tiers that need a cluster; True: with a node that runs containers."""
-TIERS = ("checks", "unit", "statistics", "builds", "e2e", "cluster", "control-plane")
+TIERS = ("checks", "unit", "statistics", "builds", "e2e", "docker", "cluster", "control-plane")
 NAMED = ("node",)
 """Run only when named."""
 EVERY = (*TIERS, *NAMED)
@@ -157,6 +159,8 @@ def run(tier: str, expression: str) -> Tally:
         tools.provide_prometheus()
     own: dict[str, Callable[[], Tally]] = {"checks": checks, "builds": builds}
     tally = own[tier]() if tier in own else clustered(tier, expression)
+    for name in docker.down() if tier == "docker" else ():
+        print(f"left running, ended now: {name}", flush=True)
     took = time.monotonic() - begun
     print(f"=== {tier}: {tally.passed} passed, {tally.failed} failed, {took:.1f} s", flush=True)
     return tally
