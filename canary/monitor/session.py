@@ -49,6 +49,7 @@ class Session:
         self._senses = dict.fromkeys(SENSES if eyes else (), now)
         self._begun = now
         self._next_look = now
+        self._full, self._roomy_at = "", now
         self._ended_at: float | None = None
         self._last: Figures = {}
         self._cores: float | None = None
@@ -128,8 +129,11 @@ class Session:
         if kit.inspector is not None:
             found["docker"] = max(self._begun, kit.inspector.answer.at)
         if kit.book is not None:
+            self._full = kit.book.full()
+            if not self._full:
+                self._roomy_at = now
             waiting = kit.book.waiting_since()
-            found["ledger"] = now if waiting is None else waiting
+            found["ledger"] = min(self._roomy_at, now if waiting is None else waiting)
         if kit.link is not None:
             found["watchdog"] = kit.link.heard_at
         if kit.reports is not None:
@@ -145,8 +149,8 @@ class Session:
         found = dict(self._eyes.faults) if self._eyes is not None else {}
         if kit.inspector is not None and kit.inspector.answer.fault:
             found["docker"] = kit.inspector.answer.fault
-        if kit.book is not None and kit.book.fault:
-            found["ledger"] = kit.book.fault
+        if kit.book is not None and (fault := kit.book.fault or self._full):
+            found["ledger"] = fault
         if self._cores is not None:
             found["throttle"] = "the CPU limit that was asked for is not in effect"
         return found
