@@ -9,6 +9,7 @@ from collections.abc import Mapping
 
 from canary.monitor.eyes import Eyes
 from canary.monitor.hands import Hands
+from canary.monitor.heart import BEAT_S
 from canary.monitor.inspector import WATCHING_S, Answer
 from canary.monitor.kit import Kit
 from canary.rules.engine import Figure, Figures
@@ -18,7 +19,7 @@ from canary.safety.orders import Cause, Ended, Kill, Order, Over, Sight, Tell, T
 from canary.safety.watching import Phase
 
 LOOK_S = 1.0
-BEAT_S, KILLING_S = 0.25, 0.05
+KILLING_S = 0.05
 RECORD_S = 0.3
 """So long an act waits for its intent to be on the disk."""
 LAST_WORD_S = 5.0
@@ -86,10 +87,7 @@ class Session:
             others.append(self._eyes.first)
         pause = KILLING_S if self._watch.phase is Phase.KILLING or self._ended_at is not None else BEAT_S
         kit.waker.wait(min(pause, max(0.0, self._next_look - time.monotonic())), others)
-        if kit.link is not None:
-            kit.link.hear()
-            kit.link.beat()
-        kit.meters.pulse = time.monotonic()
+        kit.pulse()
 
     def _sight(self, now: float) -> Sight:
         reports, spoken = self._kit.reports.take() if self._kit.reports is not None else ((), ())

@@ -115,12 +115,11 @@ def small_disk(folder: Path) -> Iterator[None]:
 def test_a_disk_that_fills_up_ends_it_and_what_was_written_is_whole(box: Box) -> None:
     with small_disk(box.ledger):
         monitor = watched(box)
-        with (box.ledger / "filler").open("wb") as filler:
+        with (box.ledger / "filler").open("wb", buffering=0) as filler:
             filled = time.time()
             try:
                 while True:
                     filler.write(b"x" * 4096)
-                    filler.flush()
             except OSError:
                 pass
         dead_within(box, filled, BLIND_S + WITHIN_S)
