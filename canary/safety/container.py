@@ -123,7 +123,8 @@ def refusals(container: Container, held: Sequence[str] = ()) -> tuple[str, ...]:
 
 def _mounted(container: Container, held: Sequence[str]) -> list[str]:
     found = []
-    for one in container.mounts:
+    # What is in memory has no source.
+    for one in (mount for mount in container.mounts if mount.source):
         what = f"{one.source} of the host is mounted at {one.target}"
         if one.source.rsplit("/", 1)[-1] in SOCKETS:
             found.append(f"{what}: who can write to it can start any container; take it out")
