@@ -124,7 +124,7 @@ def test_dockers_answer_is_read() -> None:
     found = read(described())
     assert (found.name, found.pid, found.running, found.cores) == ("box", 7, True, 0.5)
     assert found.started_at == pytest.approx(1767323045.123456)
-    assert (found.cap_drop, found.no_new_privileges, found.user) == ({"ALL"}, True, "33:33")
+    assert (sorted(found.cap_drop), found.no_new_privileges, found.user) == (["ALL"], True, "33:33")
     assert (found.networks, found.gateways) == (("10.0.0.0/24",), ("10.0.0.1",))
     assert found.mounts == (Mount("/a", "/b", writable=True),)
     assert not found.published
