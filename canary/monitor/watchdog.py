@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from canary.errors import CanaryError
 from canary.monitor.book import Book
@@ -21,6 +22,11 @@ AGAIN_S = 1.0
 ANSWER_S = 1.5
 WRITE_S = 15.0
 """In the end, so long for the ledger: a process that was stopped may hold its lock for some seconds."""
+
+
+def in_group(pid: int, container: str) -> bool:
+    """Whether a process is in the control groups of a container."""
+    return bool(container) and container in Path(f"/proc/{pid}/cgroup").read_text(encoding="ascii")
 
 
 @dataclass
@@ -39,6 +45,7 @@ class Watchdog:
     waker: Waker = field(default_factory=Waker)
     first: int | None = None
     container: str = ""
+    is_of: Callable[[int, str], bool] = in_group
 
     def run(self) -> bool:
         """Until the monitor says goodbye or dies.
@@ -67,8 +74,16 @@ class Watchdog:
             if self.book is not None:
                 self.book.session = self.container[:12]
             # Not seen from here: Docker alone has to do it then.
-            with suppress(OSError, ValueError, TypeError):
-                self.first = os.pidfd_open(int(watched["pid"]))
+            with suppress(OSError, ValueError, TypeError, KeyError):
+                self._hold(int(watched["pid"]))
+
+    def _hold(self, pid: int) -> None:
+        """A number of another namespace means somebody else here: only the container's own is held."""
+        handle = os.pidfd_open(pid)
+        if self.is_of(pid, self.container):
+            self.first = handle
+        else:
+            os.close(handle)
 
     def _kill(self, why: str) -> bool:
         decided = time.monotonic()

@@ -10,7 +10,7 @@ from canary.safety.privileges import Granted, gained, granted
 from canary.safety.proc import Process, bits_of
 
 BOX = Container("a" * 64, "box", user="33", cap_drop=frozenset({"ALL"}), no_new_privileges=True)
-FIRST = Process(100, 1, "app", (33,) * 4, (33,) * 4, (33,), no_new_privileges=True, seccomp=2)
+FIRST = Process(100, 1, "app", (33,) * 4, (33,) * 4, (33,), no_new_privileges=True, seccomp=2, age_s=100.0)
 GIVEN = granted(BOX, FIRST)
 CHILD = replace(FIRST, pid=101, parent=100, name="child")
 
@@ -73,6 +73,13 @@ RUNC = replace(
 def test_a_process_that_a_runtime_is_making_is_let_be_for_some_seconds() -> None:
     assert gained(GIVEN, (FIRST, replace(RUNC, age_s=0.5))) == ()
     assert gained(GIVEN, (FIRST, replace(RUNC, age_s=6.0)))
+
+
+def test_whatever_comes_in_from_outside_is_let_be_for_a_moment() -> None:
+    shell = replace(RUNC, name="sh")
+    assert gained(GIVEN, (FIRST, replace(shell, age_s=0.5))) == ()
+    assert gained(GIVEN, (FIRST, replace(shell, age_s=2.0)))
+    assert gained(GIVEN, (FIRST, replace(shell, age_s=0.5, parent=100)))
 
 
 def test_who_calls_itself_a_runtime_is_not_let_be() -> None:

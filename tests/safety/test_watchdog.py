@@ -53,6 +53,7 @@ class Guarded:
         self.said: list[str] = []
         self.good: bool | None = None
         dog = Watchdog(self.box, Book(folder, "box", "watchdog"), Link(its), 0.6, self.said.append)
+        dog.is_of = lambda pid, container: pid == self.box.process.pid and container == "a" * 64
         self.thread = threading.Thread(target=self._run, args=(dog, its), daemon=True)
         self.thread.start()
 
@@ -146,6 +147,14 @@ def test_a_ledger_that_cannot_be_written_keeps_it_from_nothing(guarded: Guarded)
 
 
 def test_a_monitor_that_dies_before_its_sandbox_came_leaves_none_that_runs(guarded: Guarded) -> None:
+    guarded.beat_for(0.3)
+    guarded.monitor.close()
+    dead_within(guarded, 3)
+    assert guarded.over() is False
+
+
+def test_a_number_that_means_another_process_here_is_not_held(guarded: Guarded) -> None:
+    guarded.monitor.say("watch", {"id": "a" * 64, "pid": os.getppid()})
     guarded.beat_for(0.3)
     guarded.monitor.close()
     dead_within(guarded, 3)
