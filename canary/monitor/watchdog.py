@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from canary.errors import CanaryError
+from canary.monitor.alerts import Alerts
 from canary.monitor.book import Book
 from canary.monitor.docker import Docker
 from canary.monitor.hands import Hands, has_ended
@@ -20,6 +21,7 @@ RECORD_S = 0.3
 """So long it waits for its intent to be on the disk; then it kills all the same."""
 AGAIN_S = 1.0
 ANSWER_S = 1.5
+ALERT_S = 5.0
 WRITE_S = 15.0
 """In the end, so long for the ledger: a process that was stopped may hold its lock for some seconds."""
 
@@ -42,6 +44,7 @@ class Watchdog:
     link: Link
     silent_after_s: float
     say: Callable[[str], None]
+    alerts: Alerts | None = None
     waker: Waker = field(default_factory=Waker)
     first: int | None = None
     container: str = ""
@@ -122,6 +125,8 @@ class Watchdog:
                 signal.pidfd_send_signal(monitor, signal.SIGKILL)
         if not self._settled(WRITE_S) and self.book is not None:
             self.say(f"watchdog: the ledger could not be written: {self.book.fault}")
+        if self.alerts is not None:
+            self.alerts.settle(ALERT_S)
         return False
 
     def _settled(self, within_s: float) -> bool:
@@ -152,5 +157,9 @@ class Watchdog:
 
     def _tell(self, kind: str, said: str, body: dict[str, object]) -> None:
         self.say(f"watchdog: {said}")
+        at, body = time.time(), {"by": "watchdog", "said": said, **body}
+        if self.alerts is not None and kind in ("decision", "end"):
+            name = {"container": self.docker.name, "id": self.container[:12]}
+            self.alerts.send({**name, "at": at, "kind": kind, **body})
         if self.book is not None:
-            self.book.put(kind, {"by": "watchdog", "said": said, **body}, time.time())
+            self.book.put(kind, body, at)

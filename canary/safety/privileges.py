@@ -48,8 +48,9 @@ def granted(container: Container, first: Process, root: int = 0) -> Granted:
         user=user,
         groups=frozenset({*first.gids, *first.groups}),
         capabilities=capabilities | (first.ambient & bits_of(container.capabilities)),
-        no_new_privileges=container.no_new_privileges or first.no_new_privileges,
-        seccomp=first.seccomp,
+        # What its first process has taken upon itself does not hold for what comes in from outside.
+        no_new_privileges=container.no_new_privileges,
+        seccomp=0 if container.unconfined else first.seccomp,
         first=first.pid,
     )
 
@@ -88,7 +89,8 @@ def _more(given: Granted, one: Process) -> list[str]:
         found.append("may gain privileges (no-new-privileges is off)")
     if one.seccomp < given.seccomp:
         found.append("its system calls are not filtered")
-    if one.setuid:
+    # Root gains nothing by such a file.
+    if one.setuid and given.user != given.root:
         found.append("runs a setuid file")
     return found
 

@@ -57,6 +57,19 @@ def test_what_a_first_process_has_gained_before_it_was_seen_is_a_gain() -> None:
     assert "SYS_ADMIN" in found[0]
 
 
+def test_what_its_first_process_took_upon_itself_holds_for_nobody_else() -> None:
+    given = granted(replace(BOX, no_new_privileges=False, unconfined=True), FIRST)
+    assert gained(given, (FIRST, replace(CHILD, no_new_privileges=False, seccomp=0))) == ()
+
+
+def test_root_gains_nothing_by_a_setuid_file() -> None:
+    first = replace(FIRST, uids=(0,) * 4)
+    assert (
+        gained(granted(Container("a" * 64, "box"), first), (first, replace(first, pid=101, setuid=True)))
+        == ()
+    )
+
+
 def test_in_a_user_namespace_the_root_of_the_container_is_not_the_hosts() -> None:
     first = replace(FIRST, uids=(100000,) * 4, gids=(100000,) * 4, groups=())
     given = granted(Container("a" * 64, "box"), first, root=100000)

@@ -220,6 +220,18 @@ def test_what_is_known_only_in_the_end_is_held_against_it() -> None:
     assert (over(found).exit, over(found).rule) == (3, "memory")
 
 
+def test_people_are_told_of_what_matters_once_when_it_begins_and_once_when_it_is_over() -> None:
+    for alert, wanted in ((True, ["guard", "end"]), (False, [])):
+        box = played([rule("egress", "network_connections > 0", "kill_container", alert=alert)])
+        box.look(network_connections=1.0)
+        box.end()
+        assert [one.kind for _, one in box.orders if isinstance(one, Tell) and one.alert] == wanted
+    box = played()
+    box.see(Sight(at=1001.0, troubles=(Trouble(Cause.NONSENSE, "nonsense"),)))
+    box.end()
+    assert [one.kind for _, one in box.orders if isinstance(one, Tell) and one.alert] == ["fault", "end"]
+
+
 def test_a_look_is_told_every_ten_seconds_and_when_something_changes() -> None:
     box = played()
     box.looks(31)
