@@ -1,0 +1,127 @@
+"""The sandbox from its making to its destruction, and what is done when it is compromised."""
+
+import time
+
+from box import pins
+from box.docker import LEDGER, SANDBOX, answers, compose, docker, inspected, running, state_of, until
+from box.problem import ProblemError, say
+
+MONITOR_USER = "65530:65530"
+
+
+def up() -> float:
+    """Make it, from what is pinned; seconds until it serves.
+
+    Raises:
+        ProblemError: it does not come up. What has come up is destroyed again.
+    """
+    pins.read()
+    if running():
+        raise ProblemError(
+            f"{SANDBOX} runs already", remedy="Destroy it first: python3 -m box destroy", code=2
+        )
+    begun = time.monotonic()
+    # What is left of one that has ended holds memory that the next one must not see.
+    compose("down", "--volumes")
+    _have_ledger()
+    try:
+        compose("up", "--detach")
+        until(answers, f"{SANDBOX} to be ready")
+    except ProblemError:
+        destroy()
+        raise
+    return time.monotonic() - begun
+
+
+def destroy() -> float:
+    """End it at once, and remove it with all that it wrote; seconds until nothing of it is left.
+
+    The ledger and the pins stay.
+    """
+    begun = time.monotonic()
+    if running():
+        docker("kill", SANDBOX)
+    compose("kill")
+    compose("down", "--volumes")
+    if inspected(SANDBOX):
+        raise ProblemError(f"{SANDBOX} is still there", remedy=f"docker rm --force {SANDBOX}")
+    return time.monotonic() - begun
+
+
+def upgrade(image: str) -> None:
+    """Destroy it and make it anew from another image, which is pinned by what is in it.
+
+    Raises:
+        ProblemError: the new one does not serve. The old one serves again, made anew.
+    """
+    before = pins.read()["SANDBOX_IMAGE"]
+    after = pins.pin(image)["SANDBOX_IMAGE"]
+    if after == before:
+        say(f"{image} is what is pinned already: it is made anew")
+    destroy()
+    try:
+        took_s = up()
+    except ProblemError as fault:
+        pins.swap()
+        up()
+        raise ProblemError(
+            f"{image} does not serve: {fault}",
+            remedy=f"The sandbox was made anew from {before}. Mend the image, and upgrade again.",
+        ) from None
+    say(f"{SANDBOX} serves from {after} after {took_s:.1f} s; before: {before}")
+
+
+def rollback() -> None:
+    """Destroy it and make it anew from what was pinned before."""
+    image = pins.swap()["SANDBOX_IMAGE"]
+    destroy()
+    say(f"{SANDBOX} serves from {image} after {up():.1f} s")
+
+
+def recover() -> None:
+    """After a compromise: destroy, see that the ledger is whole, and begin again.
+
+    Raises:
+        ProblemError: the ledger was changed: nothing is started before somebody has looked.
+    """
+    say(f"destroyed after {destroy():.1f} s")
+    say(verify().strip())
+    say(f"serves again after {up():.1f} s")
+
+
+def verify() -> str:
+    """Look whether the ledger is whole, without the sandbox and without a network; what was said.
+
+    Raises:
+        ProblemError: it was changed.
+    """
+    return _of_ledger("audit", "verify", "--ledger", "/ledger")
+
+
+def export() -> str:
+    """The ledger, line by line, for whoever investigates."""
+    return _of_ledger("audit", "export", "--ledger", "/ledger")
+
+
+def status() -> str:
+    """One line: what runs, and from which image."""
+    state = state_of(SANDBOX)
+    if not state:
+        return f"{SANDBOX} is not there"
+    health = state.get("Health", {}).get("Status", "unknown")
+    return f"{SANDBOX}: {state['Status']}, {health}, from {inspected(SANDBOX)[0]['Image']}"
+
+
+def _have_ledger() -> None:
+    """The volume of the ledger: no part of what Compose removes, and the monitor's alone."""
+    if LEDGER not in docker("volume", "ls", "--quiet").split():
+        docker("volume", "create", LEDGER)
+        only = ("--cap-drop", "ALL", "--cap-add", "CHOWN", "--network", "none", "--read-only")
+        command = ("--user", "0", "--entrypoint", "chown", "--volume", f"{LEDGER}:/ledger")
+        docker("run", "--rm", *only, *command, pins.read()["FILTER_IMAGE"], MONITOR_USER, "/ledger")
+
+
+def _of_ledger(*command: str) -> str:
+    only = ("--rm", "--network", "none", "--read-only", "--cap-drop", "ALL", "--user", MONITOR_USER)
+    mount = ("--volume", f"{LEDGER}:/ledger:ro")
+    return docker("run", *only, *mount, pins.read()["MONITOR_IMAGE"], *command)
