@@ -17,6 +17,7 @@ from canary import __version__
 from canary.cli import (
     audit,
     control,
+    guard,
     inspect,
     kubernetes,
     local,
@@ -116,6 +117,26 @@ GROUPS: tuple[tuple[str, str, tuple[Command, ...]], ...] = (
                 ),
             ),
             (audit.keygen, "keygen", ("canary audit keygen seal.key",)),
+        ),
+    ),
+    (
+        "guard",
+        "Watch a risky container, and end it when a rule says so.",
+        (
+            (
+                guard.run,
+                "run",
+                (
+                    "canary guard run --rules safety_rules.yaml --check",
+                    "canary guard run --rules safety_rules.yaml --container sandbox \\\n"
+                    "    --ledger /var/lib/canary/guard --reports /run/canary-reports/socket",
+                ),
+            ),
+            (
+                guard.watchdog,
+                "watchdog",
+                ("canary guard watchdog --container sandbox --socket /run/canary/watchdog.sock",),
+            ),
         ),
     ),
     (

@@ -1,0 +1,135 @@
+"""The second process: when the monitor dies or falls silent, it kills the sandbox by its own means."""
+
+import os
+import signal
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+from canary.errors import CanaryError
+from canary.monitor.book import Book
+from canary.monitor.docker import Docker
+from canary.monitor.hands import Hands, has_ended
+from canary.monitor.heart import Link
+from canary.monitor.waker import Waker
+
+PULSE_S = 0.1
+RECORD_S = 0.3
+"""So long it waits for its intent to be on the disk; then it kills all the same."""
+AGAIN_S = 1.0
+WRITE_S = 15.0
+"""In the end, so long for the ledger: a process that was stopped may hold its lock for some seconds."""
+
+
+@dataclass
+class Watchdog:
+    """Watches a monitor.
+
+    Attributes:
+        silent_after_s: a monitor that is silent for longer is dead. say: shows a line.
+    """
+
+    docker: Docker
+    book: Book | None
+    link: Link
+    silent_after_s: float
+    say: Callable[[str], None]
+    waker: Waker = field(default_factory=Waker)
+    first: int | None = None
+    container: str = ""
+
+    def run(self) -> bool:
+        """Until the monitor says goodbye or dies.
+
+        Returns:
+            Whether it said goodbye; if not, the container is dead now, or was not running.
+        """
+        self.link.say("ready", os.getpid())
+        while True:
+            self.waker.wait(PULSE_S, [self.link.fileno()])
+            for said in self.link.hear():
+                if "bye" in said:
+                    return True
+                if "watch" in said:
+                    self._take(said["watch"])
+            silent = time.monotonic() - self.link.heard_at
+            if self.link.closed:
+                return self._kill("the monitor has died")
+            if silent > self.silent_after_s:
+                return self._kill(f"the monitor has been silent for {silent:.1f} s")
+            self.link.beat()
+
+    def _take(self, watched: object) -> None:
+        if isinstance(watched, dict):
+            self.container = str(watched.get("id", ""))
+            if self.book is not None:
+                self.book.session = self.container[:12]
+            # Not seen from here: Docker alone has to do it then.
+            with suppress(OSError, ValueError, TypeError):
+                self.first = os.pidfd_open(int(watched["pid"]))
+
+    def _kill(self, why: str) -> bool:
+        decided = time.monotonic()
+        monitor = self._monitor()
+        self._tell(
+            "decision", f"{why}: kill the container", {"decision": "kill", "cause": "monitor", "reason": why}
+        )
+        self._settled(RECORD_S)
+        hands = Hands(self.docker, self.first, self.waker.ring)
+        attempts, asked = 0, 0.0
+        while not self._dead():
+            if time.monotonic() - asked >= AGAIN_S:
+                attempts, asked = attempts + 1, time.monotonic()
+                if attempts > 1:
+                    self._tell(
+                        "action",
+                        f"still running: attempt {attempts}",
+                        {"action": "kill", "attempt": attempts},
+                    )
+                hands.kill(directly=attempts > 1)
+            self.waker.wait(PULSE_S)
+            self._effects(hands)
+        took = round(time.monotonic() - decided, 3)
+        self._effects(hands)
+        self._tell(
+            "end",
+            f"the sandbox is dead, {took:.1f} s after that",
+            {"cause": "monitor", "reason": why, "took_s": took},
+        )
+        if monitor is not None:
+            # One that was stopped must not come back and write on: it has lost its sandbox.
+            with suppress(OSError):
+                signal.pidfd_send_signal(monitor, signal.SIGKILL)
+        if not self._settled(WRITE_S) and self.book is not None:
+            self.say(f"watchdog: the ledger could not be written: {self.book.fault}")
+        return False
+
+    def _settled(self, within_s: float) -> bool:
+        return self.book is None or self.book.settle(within_s)
+
+    def _monitor(self) -> int | None:
+        try:
+            pid = self.link.other()
+            return os.pidfd_open(pid) if pid > 1 and pid != os.getpid() and not self.link.closed else None
+        except OSError:
+            return None
+
+    def _dead(self) -> bool:
+        """By its handle at once; where that is not to be had, by what Docker says."""
+        if self.first is not None:
+            return has_ended(self.first)
+        try:
+            found = self.docker.inspect()
+        except CanaryError:
+            return False
+        return found is None or not found.running
+
+    def _effects(self, hands: Hands) -> None:
+        for one in hands.told():
+            self._tell("effect", one, {})
+
+    def _tell(self, kind: str, said: str, body: dict[str, object]) -> None:
+        self.say(f"watchdog: {said}")
+        if self.book is not None:
+            self.book.put(kind, {"by": "watchdog", "said": said, **body}, time.time())
