@@ -7,6 +7,7 @@ from box.docker import LEDGER, SANDBOX, answers, compose, docker, inspected, run
 from box.problem import ProblemError, say
 
 MONITOR_USER = "65530:65530"
+BOOK = f"/ledger/{SANDBOX}.jsonl"
 
 
 def up() -> float:
@@ -95,12 +96,12 @@ def verify() -> str:
     Raises:
         ProblemError: it was changed.
     """
-    return _of_ledger("audit", "verify", "--ledger", "/ledger")
+    return _of_ledger("canary", "audit", "verify", BOOK)
 
 
 def export() -> str:
     """The ledger, line by line, for whoever investigates."""
-    return _of_ledger("audit", "export", "--ledger", "/ledger")
+    return _of_ledger("cat", BOOK)
 
 
 def status() -> str:
@@ -123,5 +124,5 @@ def _have_ledger() -> None:
 
 def _of_ledger(*command: str) -> str:
     only = ("--rm", "--network", "none", "--read-only", "--cap-drop", "ALL", "--user", MONITOR_USER)
-    mount = ("--volume", f"{LEDGER}:/ledger:ro")
-    return docker("run", *only, *mount, pins.read()["MONITOR_IMAGE"], *command)
+    mount = ("--volume", f"{LEDGER}:/ledger:ro", "--entrypoint", command[0])
+    return docker("run", *only, *mount, pins.read()["MONITOR_IMAGE"], *command[1:])

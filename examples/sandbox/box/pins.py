@@ -12,7 +12,7 @@ BEFORE = HERE / ".env.before"
 IMAGES = {
     "SANDBOX_IMAGE": "project-ai/core:experimental",
     "FILTER_IMAGE": "project-ai/sandbox-haproxy:1",
-    # "MONITOR_IMAGE": "canary:sandbox",
+    "MONITOR_IMAGE": "canary:sandbox",
 }
 """What is pinned, and from which name when none is given."""
 
