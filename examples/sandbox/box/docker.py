@@ -13,7 +13,8 @@ from box.problem import ProblemError
 
 HERE = Path(__file__).parents[1]
 SANDBOX = "project-ai-sandbox"
-LEDGER = "project-ai-sandbox-ledger"
+LEDGER, KEYS, SEALS = (f"{SANDBOX}-{name}" for name in ("ledger", "keys", "seals"))
+"""Volumes that outlive the sandbox."""
 PATIENCE_S = 120.0
 
 

@@ -3,11 +3,24 @@
 import time
 
 from box import pins
-from box.docker import LEDGER, SANDBOX, answers, compose, docker, inspected, running, state_of, until
+from box.docker import (
+    KEYS,
+    LEDGER,
+    SANDBOX,
+    SEALS,
+    answers,
+    compose,
+    docker,
+    inspected,
+    running,
+    state_of,
+    until,
+)
 from box.problem import ProblemError, say
 
 MONITOR_USER = "65530:65530"
-BOOK = f"/ledger/{SANDBOX}.jsonl"
+BOOK, COPIES, KEY = f"/ledger/{SANDBOX}.jsonl", f"/seals/{SANDBOX}.jsonl", "/run/keys/seal.key"
+"""Where the monitor's image has them."""
 
 
 def up() -> float:
@@ -91,17 +104,18 @@ def recover() -> None:
 
 
 def verify() -> str:
-    """Look whether the ledger is whole, without the sandbox and without a network; what was said.
+    """Look whether the ledger is whole and agrees with its seals and their copies; what was said.
 
     Raises:
-        ProblemError: it was changed.
+        ProblemError: it does not.
     """
-    return _of_ledger("canary", "audit", "verify", BOOK)
+    check = ("canary", "audit", "verify", BOOK, "--key", f"{KEY}.pub", "--seals", COPIES)
+    return _kept(*check, mounts=(f"{LEDGER}:/ledger:ro", f"{KEYS}:/run/keys:ro", f"{SEALS}:/seals:ro"))
 
 
 def export() -> str:
     """The ledger, line by line, for whoever investigates."""
-    return _of_ledger("cat", BOOK)
+    return _kept("cat", BOOK, mounts=(f"{LEDGER}:/ledger:ro",))
 
 
 def status() -> str:
@@ -114,15 +128,21 @@ def status() -> str:
 
 
 def _have_ledger() -> None:
-    """The volume of the ledger: no part of what Compose removes, and the monitor's alone."""
-    if LEDGER not in docker("volume", "ls", "--quiet").split():
-        docker("volume", "create", LEDGER)
-        only = ("--cap-drop", "ALL", "--cap-add", "CHOWN", "--network", "none", "--read-only")
-        command = ("--user", "0", "--entrypoint", "chown", "--volume", f"{LEDGER}:/ledger")
-        docker("run", "--rm", *only, *command, pins.read()["FILTER_IMAGE"], MONITOR_USER, "/ledger")
+    """Ledger, key and copies of the seals: the monitor's alone, and not what Compose removes."""
+    there = docker("volume", "ls", "--quiet").split()
+    for name in (LEDGER, KEYS, SEALS):
+        if name not in there:
+            docker("volume", "create", name)
+        # Each time: who was interrupted between these two goes on here.
+        only = ("--rm", "--cap-drop", "ALL", "--cap-add", "CHOWN", "--network", "none", "--read-only")
+        mount = ("--user", "0", "--volume", f"{name}:/kept", "--entrypoint", "chown")
+        docker("run", *only, *mount, pins.read()["FILTER_IMAGE"], MONITOR_USER, "/kept")
+    have = f"test -e {KEY} || exec canary audit keygen {KEY}"
+    _kept("sh", "-c", have, mounts=(f"{KEYS}:/run/keys",))
 
 
-def _of_ledger(*command: str) -> str:
+def _kept(program: str, *arguments: str, mounts: tuple[str, ...]) -> str:
+    """Run a program of the monitor's image on what is kept, without a network."""
     only = ("--rm", "--network", "none", "--read-only", "--cap-drop", "ALL", "--user", MONITOR_USER)
-    mount = ("--volume", f"{LEDGER}:/ledger:ro", "--entrypoint", command[0])
-    return docker("run", *only, *mount, pins.read()["MONITOR_IMAGE"], *command[1:])
+    options = [option for mount in mounts for option in ("--volume", mount)]
+    return docker("run", *only, *options, "--entrypoint", program, pins.read()["MONITOR_IMAGE"], *arguments)

@@ -5,7 +5,8 @@ from collections.abc import Iterator
 import pytest
 
 from tests.docker import Daemon
-from tests.examples.sandbox.stage import Box, a_checkout, blocks, named_bases
+from tests.examples.sandbox import webhook
+from tests.examples.sandbox.stage import SANDBOX, Box, a_checkout, blocks, named_bases, until
 
 
 @pytest.fixture(scope="session")
@@ -13,10 +14,12 @@ def built(daemon: Daemon, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     """Images built and pinned; nothing runs."""
     daemon.empty()
     named_bases(daemon)
-    box = Box(daemon, a_checkout(tmp_path_factory.mktemp("sandbox")))
-    box.run(blocks()["build"])
-    yield box
-    daemon.empty()
+    with webhook.listening() as alerts:
+        box = Box(daemon, a_checkout(tmp_path_factory.mktemp("sandbox")), alerts)
+        box.run(blocks()["build"])
+        box.run(blocks()["secrets"])
+        yield box
+        daemon.empty()
 
 
 @pytest.fixture(scope="module")
@@ -26,6 +29,18 @@ def standing(built: Box) -> Iterator[Box]:
     built.box("up")
     yield built
     built.box("destroy")
+    built.daemon.empty()
+
+
+@pytest.fixture(scope="module")
+def unwatched(built: Box) -> Iterator[Box]:
+    """A sandbox without its monitor: what holds it are its limits alone."""
+    built.daemon.empty()
+    for name in ("ledger", "keys", "seals"):
+        built.daemon.docker("volume", "create", f"{SANDBOX}-{name}")
+    built.run("docker-compose up --detach --no-deps sandbox door")
+    until(lambda: built.inside("python3", "/app/health.py").returncode == 0, "the sandbox to serve")
+    yield built
     built.daemon.empty()
 
 

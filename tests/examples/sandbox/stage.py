@@ -12,6 +12,7 @@ from typing import Any
 
 from tests.command import ROOT
 from tests.docker import Daemon, images
+from tests.examples.sandbox.webhook import Webhook
 
 EXAMPLE = ROOT / "examples" / "sandbox"
 SOURCES = (
@@ -36,16 +37,24 @@ class Box:
     """The folder of the example, and the daemon on which it is.
 
     Attributes:
+        webhook: where alerts arrive.
         said: what each command that was run has said.
     """
 
     daemon: Daemon
     checkout: Path
+    webhook: Webhook
     said: list[str] = field(default_factory=list)
 
     @property
     def folder(self) -> Path:
         return self.checkout / "examples" / "sandbox"
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """Of a person at the machine of the daemon."""
+        url = f"http://{self.daemon.outside}:{self.webhook.port}/alerts"
+        return self.daemon.environment | {"ALERT_WEBHOOK_URL": url}
 
     def run(self, script: str, status: int = 0) -> str:
         """Run lines as a person does on the machine of the daemon; what was said.
@@ -57,7 +66,7 @@ class Box:
         done = subprocess.run(
             command,
             cwd=self.folder,
-            env=self.daemon.environment,
+            env=self.environment,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -87,6 +96,16 @@ class Box:
         """What Docker says of a container; fails when there is none."""
         (found,) = json.loads(self.daemon.docker("inspect", "--type", "container", name))
         return dict(found)
+
+    def ledger(self) -> list[dict[str, Any]]:
+        """All entries."""
+        return [json.loads(line) for line in self.box("export").splitlines()]
+
+    def ended(self, within_s: float = 30.0) -> float:
+        """Wait for the end of the sandbox; seconds that it took."""
+        begun = time.monotonic()
+        until(lambda: not self.inspect()["State"]["Running"], "the sandbox to be ended", within_s)
+        return time.monotonic() - begun
 
     def containers(self) -> list[str]:
         """Names of all containers, those that have ended too."""

@@ -29,18 +29,18 @@ except OSError as fault:
 """
 
 
-def test_no_way_leads_out_where_one_would_without_the_box(standing: Box) -> None:
-    outside = standing.daemon.outside
+def test_no_way_leads_out_where_one_would_without_the_box(unwatched: Box) -> None:
+    outside = unwatched.daemon.outside
     with listening() as (port, came):
         target = f"{outside}:{port}"
-        script = (standing.folder / "experiments" / "egress.py").read_text()
-        base = images.provide(standing.daemon)
-        free = standing.daemon.tried("run", "--rm", base, "python3", "-c", script, target)
+        script = (unwatched.folder / "experiments" / "egress.py").read_text()
+        base = images.provide(unwatched.daemon)
+        free = unwatched.daemon.tried("run", "--rm", base, "python3", "-c", script, target)
         assert f"tcp {target}: out" in free.stdout, free
         assert came == ["hello\n"]
-        gateways = [f"{address}:{port}" for address in addresses(standing) if address != "127.0.0.1"]
+        gateways = [f"{address}:{port}" for address in addresses(unwatched) if address != "127.0.0.1"]
         assert len(gateways) >= 2
-        found = standing.experiment("egress", target, *gateways, "[fe80::1]:443", "[2001:db8::1]:443")
+        found = unwatched.experiment("egress", target, *gateways, "[fe80::1]:443", "[2001:db8::1]:443")
         assert came == ["hello\n"]
     assert found.returncode == 0, found.stdout
     ways = dict(line.rsplit(": ", 1) for line in found.stdout.splitlines())
@@ -56,10 +56,10 @@ def addresses(box: Box) -> list[str]:
     return [one["local"] for link in json.loads(done.stdout) for one in link["addr_info"]]
 
 
-def test_each_attempt_is_counted_where_the_monitor_looks(standing: Box) -> None:
-    pid = standing.inspect()["State"]["Pid"]
+def test_each_attempt_is_counted_where_the_monitor_looks(unwatched: Box) -> None:
+    pid = unwatched.inspect()["State"]["Pid"]
     before = no_route(pid)
-    standing.experiment("egress", "192.0.2.1:443", "[2001:db8::1]:443")
+    unwatched.experiment("egress", "192.0.2.1:443", "[2001:db8::1]:443")
     after = no_route(pid)
     assert after[0] - before[0] >= 2
     assert after[1] - before[1] >= 2
@@ -75,32 +75,32 @@ def no_route(pid: int) -> tuple[int, int]:
     return int(values[names.index("OutNoRoutes")]), int(six[1])
 
 
-def test_it_has_no_network_but_its_own_loopback(standing: Box) -> None:
-    assert standing.inspect()["HostConfig"]["NetworkMode"] == "none"
-    assert standing.inside("ls", "/sys/class/net").stdout == "lo\n"
+def test_it_has_no_network_but_its_own_loopback(unwatched: Box) -> None:
+    assert unwatched.inspect()["HostConfig"]["NetworkMode"] == "none"
+    assert unwatched.inside("ls", "/sys/class/net").stdout == "lo\n"
 
 
-def test_the_way_in_leads_to_the_service_and_to_this_machine_alone(standing: Box) -> None:
-    assert '"version":"1.1.1"' in standing.run("curl --silent http://127.0.0.1:8000/health")
-    (bound,) = standing.inspect(f"{SANDBOX}-door")["NetworkSettings"]["Ports"]["8000/tcp"]
+def test_the_way_in_leads_to_the_service_and_to_this_machine_alone(unwatched: Box) -> None:
+    assert '"version":"1.1.1"' in unwatched.run("curl --silent http://127.0.0.1:8000/health")
+    (bound,) = unwatched.inspect(f"{SANDBOX}-door")["NetworkSettings"]["Ports"]["8000/tcp"]
     assert bound["HostIp"] == "127.0.0.1"
     with listening() as (port, came):
-        says = f"exec 3<>/dev/tcp/{standing.daemon.outside}/{port} && echo hello >&3"
-        door = standing.daemon.tried("exec", f"{SANDBOX}-door", "timeout", "3", "bash", "-c", says)
+        says = f"exec 3<>/dev/tcp/{unwatched.daemon.outside}/{port} && echo hello >&3"
+        door = unwatched.daemon.tried("exec", f"{SANDBOX}-door", "timeout", "3", "bash", "-c", says)
     assert door.returncode != 0
     assert came == []
 
 
-def test_code_in_it_becomes_nothing_else(standing: Box) -> None:
-    found = standing.experiment("breakout")
+def test_code_in_it_becomes_nothing_else(unwatched: Box) -> None:
+    found = unwatched.experiment("breakout")
     assert found.returncode == 0, found.stdout
     assert len(found.stdout.splitlines()) == 19
     assert "WORKED" not in found.stdout
-    plain = standing.daemon.tried(
+    plain = unwatched.daemon.tried(
         "run",
         "--rm",
         "--volume",
-        f"{standing.folder}/experiments:/e:ro",
+        f"{unwatched.folder}/experiments:/e:ro",
         images.BASE,
         "python3",
         "/e/breakout.py",
@@ -108,53 +108,53 @@ def test_code_in_it_becomes_nothing_else(standing: Box) -> None:
     assert plain.stdout.count("WORKED") >= 5, plain
 
 
-def test_every_process_of_it_has_no_rights(standing: Box) -> None:
-    pid = standing.inspect()["State"]["Pid"]
+def test_every_process_of_it_has_no_rights(unwatched: Box) -> None:
+    pid = unwatched.inspect()["State"]["Pid"]
     status = Path(f"/proc/{pid}/status").read_text()
     said = dict(re.findall(r"^(\w+):\t(.*)$", status, re.MULTILINE))
     assert set(said["Uid"].split()) == {"65532"}
     assert {said[name] for name in ("CapPrm", "CapEff", "CapInh", "CapBnd", "CapAmb")} == {"0" * 16}
     assert (said["NoNewPrivs"], said["Seccomp"]) == ("1", "2")
-    bits = standing.inside("find", "/", "-xdev", "-type", "f", "-perm", "/6000")
+    bits = unwatched.inside("find", "/", "-xdev", "-type", "f", "-perm", "/6000")
     assert bits.stdout == ""
 
 
-def test_seccomp_lets_through_no_more_than_its_profile_says(standing: Box) -> None:
+def test_seccomp_lets_through_no_more_than_its_profile_says(unwatched: Box) -> None:
     """The daemon has what is in the file, and of x86's two ways to call the kernel only the one is open."""
-    given = next(one for one in standing.inspect()["HostConfig"]["SecurityOpt"] if one.startswith("seccomp"))
+    given = next(one for one in unwatched.inspect()["HostConfig"]["SecurityOpt"] if one.startswith("seccomp"))
     profile = json.loads(given.partition("=")[2] or given.partition(":")[2])
-    assert profile == json.loads((standing.folder / "seccomp.json").read_text())
+    assert profile == json.loads((unwatched.folder / "seccomp.json").read_text())
     assert all(arch["subArchitectures"] == [] for arch in profile["archMap"])
 
 
-def test_memory_ends_at_its_limit_and_is_not_swapped(standing: Box) -> None:
-    host = standing.inspect()["HostConfig"]
+def test_memory_ends_at_its_limit_and_is_not_swapped(unwatched: Box) -> None:
+    host = unwatched.inspect()["HostConfig"]
     assert (host["Memory"], host["MemorySwap"]) == (LIMIT, LIMIT)
-    taken = standing.inside("python3", "-c", "bytearray(b'x') * (600 * 1024 * 1024)")
+    taken = unwatched.inside("python3", "-c", "bytearray(b'x') * (600 * 1024 * 1024)")
     assert taken.returncode == 137
-    assert standing.inspect()["State"]["Running"]
+    assert unwatched.inspect()["State"]["Running"]
 
 
-def test_processes_end_at_their_limit(standing: Box) -> None:
-    made, number = standing.inside("python3", "-c", FORKS).stdout.split()
+def test_processes_end_at_their_limit(unwatched: Box) -> None:
+    made, number = unwatched.inside("python3", "-c", FORKS).stdout.split()
     assert 20 < int(made) < 64
     assert number == "11"
 
 
-def test_what_is_written_has_an_end_and_is_memory(standing: Box) -> None:
+def test_what_is_written_has_an_end_and_is_memory(unwatched: Box) -> None:
     for folder in ("/tmp", "/data", "/dev/shm"):
         says = f"open('{folder}/big', 'wb').write(b'x' * (80 * 1024 * 1024))"
-        assert standing.inside("python3", "-c", says).returncode != 0
-        standing.inside("rm", "-f", f"{folder}/big")
-    kinds = standing.inside(
+        assert unwatched.inside("python3", "-c", says).returncode != 0
+        unwatched.inside("rm", "-f", f"{folder}/big")
+    kinds = unwatched.inside(
         "stat", "--file-system", "--format", "%T", "/tmp", "/data", "/dev/shm", "/run/door"
     )
     assert set(kinds.stdout.split()) == {"tmpfs"}
 
 
-def test_logs_have_an_end(standing: Box) -> None:
-    for name in standing.containers():
-        config = standing.inspect(name)["HostConfig"]["LogConfig"]
+def test_logs_have_an_end(unwatched: Box) -> None:
+    for name in unwatched.containers():
+        config = unwatched.inspect(name)["HostConfig"]["LogConfig"]
         assert config == {"Type": "json-file", "Config": {"max-file": "3", "max-size": "10m"}}
 
 
@@ -186,7 +186,7 @@ def test_nothing_brings_it_back(box: Box) -> None:
     assert not box.inspect()["State"]["Running"]
 
 
-def test_shell_check_has_nothing_to_say(standing: Box) -> None:
+def test_shell_check_has_nothing_to_say(unwatched: Box) -> None:
     if not tools.provide("shellcheck"):
         pytest.skip("shellcheck is missing, and there is no apt to fetch it")
-    subprocess.run(["shellcheck", standing.folder / "start.sh"], check=True)
+    subprocess.run(["shellcheck", unwatched.folder / "start.sh"], check=True)
