@@ -113,6 +113,7 @@ GROUPS: tuple[tuple[str, str, tuple[Command, ...]], ...] = (
                 "verify",
                 (
                     "canary audit verify ledger.jsonl",
+                    "canary audit verify --ledger /var/lib/canary/guard",
                     "canary audit verify --key seal.key.pub --seals /mnt/audit/shop.seals",
                 ),
             ),

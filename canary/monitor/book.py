@@ -20,6 +20,8 @@ from canary.errors import CanaryError, ConflictError, InvalidError
 from canary.local.ledger_store import LocalLedger
 from canary.ports import Seals
 
+ROOM_BYTES = 32 * 1024
+"""The end of a sandbox takes some thousands; a disk that is full is known before anything has to be told."""
 AGAIN_S = 0.2
 """After a failure it is tried again so soon."""
 
@@ -86,6 +88,15 @@ class Book:
         """Since when the oldest entry has waited to be written, monotonic seconds; None: none waits."""
         with self._more:
             return self._lines[0].put if self._lines else None
+
+    def full(self) -> str:
+        """That the disk has no room for what may have to be told, in words; empty: it has."""
+        try:
+            found = os.statvfs(self.path.parent)
+        except OSError:
+            return ""
+        free = found.f_bavail * found.f_frsize
+        return "" if free >= ROOM_BYTES else f"{free} bytes are free for {self.path}, wanted {ROOM_BYTES}"
 
     def settle(self, within_s: float) -> bool:
         """Wait until all that was put is on the disk, at most so long; whether it is."""

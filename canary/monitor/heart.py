@@ -20,6 +20,8 @@ from canary.errors import CanaryError, TransientError
 
 LONGEST = 65_536
 BEAT_S = 0.25
+OFF_S = 3.0
+"""A watchdog that was told goodbye may take so long to go."""
 READY_S = 20.0
 """A second process may take so long to begin, on a busy machine."""
 
@@ -31,7 +33,9 @@ class Link:
         heard_at: monotonic seconds of the last word of the other. closed: it has no other end any more.
     """
 
-    def __init__(self, end: socket.socket) -> None:
+    def __init__(self, end: socket.socket, process: "subprocess.Popen[bytes] | None" = None) -> None:
+        self._process = process
+        self._parted = False
         self.heard_at = time.monotonic()
         self.closed = False
         self._end = end
@@ -45,6 +49,7 @@ class Link:
 
     def say(self, word: str, value: object = 1) -> None:
         """Say something; if the other does not read, it is not said."""
+        self._parted = self._parted or word == "bye"
         try:
             self._end.send(json.dumps({word: value}).encode() + b"\n")
         except (BlockingIOError, InterruptedError):
@@ -82,9 +87,16 @@ class Link:
         return int.from_bytes(raw[:4], sys.byteorder, signed=True)
 
     def close(self) -> None:
-        """Close this end."""
+        """Close this end, and see a watchdog that was started here off: one that hangs is no use any more."""
         self._end.close()
         self.closed = True
+        if self._process is None or not self._parted:
+            return
+        try:
+            self._process.wait(OFF_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait(OFF_S)
 
 
 def _word(line: bytes) -> object:
@@ -106,8 +118,10 @@ def started(arguments: Sequence[str]) -> Link:
     mine, its = socket.socketpair()
     command = [sys.executable, "-m", "canary", "guard", "watchdog", "--heart", str(its.fileno()), *arguments]
     with its:
-        subprocess.Popen(command, pass_fds=(its.fileno(),), stdin=subprocess.DEVNULL, start_new_session=True)
-    return _ready(Link(mine), "the watchdog process")
+        process = subprocess.Popen(
+            command, pass_fds=(its.fileno(),), stdin=subprocess.DEVNULL, start_new_session=True
+        )
+    return _ready(Link(mine, process), "the watchdog process")
 
 
 def joined(path: Path) -> Link:

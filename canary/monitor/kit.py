@@ -11,7 +11,7 @@ from canary.monitor.alerts import Alerts
 from canary.monitor.book import Book
 from canary.monitor.docker import Docker
 from canary.monitor.exporter import Meters
-from canary.monitor.heart import Link
+from canary.monitor.heart import BEAT_S, Link
 from canary.monitor.inspector import Inspector
 from canary.monitor.reports import Reports
 from canary.monitor.voice import Voice
@@ -82,8 +82,20 @@ class Kit:
         self.voice.say(line(time.time(), "note", {"said": said}, as_json=self.asked.json))
 
     def settled(self, within_s: float) -> bool:
-        """Whether all that was told is on the disk, waited for so long at most."""
-        return self.book is None or self.book.settle(within_s)
+        """Whether all that was told is on the disk, waited for so long at most; the watchdog hears of it."""
+        until = time.monotonic() + within_s
+        while self.book is not None and not self.book.settle(min(BEAT_S, max(0.0, until - time.monotonic()))):
+            self.pulse()
+            if time.monotonic() >= until:
+                return False
+        return True
+
+    def pulse(self) -> None:
+        """Say that the main thread comes round."""
+        self.meters.pulse = time.monotonic()
+        if self.link is not None:
+            self.link.hear()
+            self.link.beat()
 
 
 def line(at: float, kind: str, body: Mapping[str, object], *, as_json: bool) -> str:

@@ -11,11 +11,11 @@ from canary.monitor.book import Book
 from canary.monitor.docker import Docker
 from canary.monitor.exporter import Exporter, Meters
 from canary.monitor.eyes import Eyes, UnseenError
-from canary.monitor.heart import joined, started
+from canary.monitor.heart import BEAT_S, joined, started
 from canary.monitor.inspector import WAITING_S, Inspector
 from canary.monitor.kit import Asked, Kit
 from canary.monitor.reports import Reports
-from canary.monitor.session import BEAT_S, RECORD_S, SIGNALS, Session, measure_ledger
+from canary.monitor.session import RECORD_S, SIGNALS, Session, measure_ledger
 from canary.monitor.voice import Voice
 from canary.monitor.waker import Waker
 from canary.ports import Seals
@@ -57,6 +57,9 @@ def run(asked: Asked, actor: str, seals: Seals | None, write: Say, warn: Say) ->
     kit.waker.catch(*SIGNALS)
     with _opened(kit, actor, seals):
         over = _watched(kit)
+        if kit.link is not None:
+            # Nothing runs any more, and what follows may take its time.
+            kit.link.say("bye")
         kit.settled(SETTLE_S)
         if kit.alerts is not None:
             kit.alerts.settle(SETTLE_S)
@@ -91,8 +94,9 @@ def _opened(kit: Kit, actor: str, seals: Seals | None) -> Iterator[None]:
         try:
             yield
         except CanaryError:
-            # It is told, and nothing runs. Whatever else is raised leaves the rest to the watchdog.
-            kit.link.say("bye")
+            # It is told; whatever else is raised, and whatever runs, is left to the watchdog.
+            if not kit.session:
+                kit.link.say("bye")
             raise
         kit.link.say("bye")
 
@@ -172,7 +176,8 @@ def _awaited(kit: Kit) -> Container | Over:
                 return Over(
                     Exit.USAGE, f"the container {found.name} is refused: {'; '.join(reasons)}", Cause.REFUSED
                 )
-        _pulse(kit)
+        kit.pulse()
+        measure_ledger(kit)
         kit.waker.wait(
             BEAT_S / 2, [kit.link.fileno()] if kit.link is not None and not kit.link.closed else []
         )
@@ -192,14 +197,6 @@ def _hopeless(kit: Kit, begun: float) -> Over | None:
         said = f"no container {kit.asked.container} has come within {duration(kit.asked.wait_s)}"
         return Over(EXITS[Cause.BLIND], said, Cause.BLIND)
     return None
-
-
-def _pulse(kit: Kit) -> None:
-    if kit.link is not None:
-        kit.link.hear()
-        kit.link.beat()
-    kit.meters.pulse = time.monotonic()
-    measure_ledger(kit)
 
 
 def _reasons(asked: Asked, container: Container) -> list[str]:
@@ -240,8 +237,12 @@ def _session(kit: Kit, container: Container) -> Over:
     session = Session(kit, container, eyes, troubles)
     try:
         over = session.run()
-    except BaseException:
+    except BaseException as fault:
+        said = f"internal fault, kill the container: {type(fault).__name__}: {fault}"
+        kit.tell(Tell("decision", said, {"decision": "kill", "cause": Cause.FAULT.value}, alert=True))
         session.abandon()
+        kit.tell(Tell("end", "the watching ended by an internal fault", {"cause": Cause.FAULT.value}))
+        kit.settled(SETTLE_S)
         raise
     finally:
         kit.meters.watching.set(0)

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 
 from canary.monitor.eyes import Eyes
 from canary.monitor.hands import Hands
+from canary.monitor.heart import BEAT_S
 from canary.monitor.inspector import WATCHING_S, Answer
 from canary.monitor.kit import Kit
 from canary.rules.engine import Figure, Figures
@@ -18,7 +19,7 @@ from canary.safety.orders import Cause, Ended, Kill, Order, Over, Sight, Tell, T
 from canary.safety.watching import Phase
 
 LOOK_S = 1.0
-BEAT_S, KILLING_S = 0.25, 0.05
+KILLING_S = 0.05
 RECORD_S = 0.3
 """So long an act waits for its intent to be on the disk."""
 LAST_WORD_S = 5.0
@@ -49,6 +50,7 @@ class Session:
         self._senses = dict.fromkeys(SENSES if eyes else (), now)
         self._begun = now
         self._next_look = now
+        self._full, self._roomy_at = "", now
         self._ended_at: float | None = None
         self._last: Figures = {}
         self._cores: float | None = None
@@ -85,10 +87,7 @@ class Session:
             others.append(self._eyes.first)
         pause = KILLING_S if self._watch.phase is Phase.KILLING or self._ended_at is not None else BEAT_S
         kit.waker.wait(min(pause, max(0.0, self._next_look - time.monotonic())), others)
-        if kit.link is not None:
-            kit.link.hear()
-            kit.link.beat()
-        kit.meters.pulse = time.monotonic()
+        kit.pulse()
 
     def _sight(self, now: float) -> Sight:
         reports, spoken = self._kit.reports.take() if self._kit.reports is not None else ((), ())
@@ -128,8 +127,11 @@ class Session:
         if kit.inspector is not None:
             found["docker"] = max(self._begun, kit.inspector.answer.at)
         if kit.book is not None:
+            self._full = kit.book.full()
+            if not self._full:
+                self._roomy_at = now
             waiting = kit.book.waiting_since()
-            found["ledger"] = now if waiting is None else waiting
+            found["ledger"] = min(self._roomy_at, now if waiting is None else waiting)
         if kit.link is not None:
             found["watchdog"] = kit.link.heard_at
         if kit.reports is not None:
@@ -145,8 +147,8 @@ class Session:
         found = dict(self._eyes.faults) if self._eyes is not None else {}
         if kit.inspector is not None and kit.inspector.answer.fault:
             found["docker"] = kit.inspector.answer.fault
-        if kit.book is not None and kit.book.fault:
-            found["ledger"] = kit.book.fault
+        if kit.book is not None and (fault := kit.book.fault or self._full):
+            found["ledger"] = fault
         if self._cores is not None:
             found["throttle"] = "the CPU limit that was asked for is not in effect"
         return found

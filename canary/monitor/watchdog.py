@@ -18,6 +18,7 @@ PULSE_S = 0.1
 RECORD_S = 0.3
 """So long it waits for its intent to be on the disk; then it kills all the same."""
 AGAIN_S = 1.0
+ANSWER_S = 1.5
 WRITE_S = 15.0
 """In the end, so long for the ledger: a process that was stopped may hold its lock for some seconds."""
 
@@ -91,7 +92,10 @@ class Watchdog:
             self.waker.wait(PULSE_S)
             self._effects(hands)
         took = round(time.monotonic() - decided, 3)
-        self._effects(hands)
+        # It may be dead before Docker says that it sent the signal.
+        if attempts and not self._effects(hands):
+            self.waker.wait(ANSWER_S)
+            self._effects(hands)
         self._tell(
             "end",
             f"the sandbox is dead, {took:.1f} s after that",
@@ -125,9 +129,11 @@ class Watchdog:
             return False
         return found is None or not found.running
 
-    def _effects(self, hands: Hands) -> None:
-        for one in hands.told():
+    def _effects(self, hands: Hands) -> int:
+        told = hands.told()
+        for one in told:
             self._tell("effect", one, {})
+        return len(told)
 
     def _tell(self, kind: str, said: str, body: dict[str, object]) -> None:
         self.say(f"watchdog: {said}")
