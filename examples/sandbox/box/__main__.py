@@ -8,8 +8,6 @@ from box import drill, hardening, lifecycle, pins
 from box.docker import SANDBOX, inspected
 from box.problem import ProblemError, say
 
-ROLES = ("door", "filter", "monitor", "watchdog", "watchdog-filter")
-CONTAINERS = (SANDBOX, *(f"{SANDBOX}-{name}" for name in ROLES))
 EXCUSES: dict[tuple[str, str], str] = {
     ("5.32", f"{SANDBOX}-filter"): "it is what stands before the socket",
     ("5.32", f"{SANDBOX}-watchdog-filter"): "it is what stands before the socket",
@@ -37,6 +35,7 @@ def parser() -> argparse.ArgumentParser:
     command("upgrade", "destroy it, and make it anew from another image").add_argument("image")
     command("rollback", "destroy it, and make it anew from what was pinned before")
     command("recover", "after a compromise: destroy, look whether the ledger is whole, make anew")
+    command("rules", "say what the rules mean")
     command("verify", "look whether the ledger is whole")
     command("export", "print the ledger")
     command("hardening", "look at the points of the CIS Docker Benchmark; status 1 when one fails")
@@ -57,6 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "upgrade": lambda: lifecycle.upgrade(given.image),
         "rollback": lifecycle.rollback,
         "recover": lifecycle.recover,
+        "rules": lambda: _print(lifecycle.check_rules()),
         "verify": lambda: _print(lifecycle.verify()),
         "export": lambda: _print(lifecycle.export()),
         "hardening": _hardening,
@@ -79,7 +79,7 @@ def _print(text: str) -> None:
 
 
 def _hardening() -> int:
-    containers = inspected(*CONTAINERS)
+    containers = inspected(*lifecycle.CONTAINERS)
     if not containers:
         raise ProblemError("nothing runs", remedy="Make the sandbox first: python3 -m box up", code=2)
     found = hardening.checked(containers, EXCUSES)

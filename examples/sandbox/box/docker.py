@@ -89,6 +89,12 @@ def state_of(name: str) -> dict[str, Any]:
     return found[0]["State"] if found else {}
 
 
+def logs(name: str, lines: int = 5) -> str:
+    """The last words of a container, both of its outputs."""
+    done = _tried(["docker", "logs", "--tail", str(lines), name], PATIENCE_S)
+    return f"{done.stdout}{done.stderr}".strip()
+
+
 def _run(command: list[str], patience_s: float) -> str:
     done = _tried(command, patience_s)
     if done.returncode:

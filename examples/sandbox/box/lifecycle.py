@@ -1,9 +1,11 @@
 """The sandbox from its making to its destruction, and what is done when it is compromised."""
 
 import time
+from contextlib import suppress
 
 from box import pins
 from box.docker import (
+    HERE,
     KEYS,
     LEDGER,
     SANDBOX,
@@ -12,12 +14,16 @@ from box.docker import (
     compose,
     docker,
     inspected,
+    logs,
     running,
     state_of,
     until,
 )
 from box.problem import ProblemError, say
 
+MONITOR, ROLES = f"{SANDBOX}-monitor", ("door", "filter", "monitor", "watchdog", "watchdog-filter")
+CONTAINERS = (SANDBOX, *(f"{SANDBOX}-{role}" for role in ROLES))
+LAST_WORDS_S = 5.0
 MONITOR_USER = "65530:65530"
 BOOK, COPIES, KEY = f"/ledger/{SANDBOX}.jsonl", f"/seals/{SANDBOX}.jsonl", "/run/keys/seal.key"
 """Where the monitor's image has them."""
@@ -38,10 +44,12 @@ def up() -> float:
     # What is left of one that has ended holds memory that the next one must not see.
     compose("down", "--volumes")
     _have_ledger()
+    check_rules()
     try:
         compose("up", "--detach")
         until(answers, f"{SANDBOX} to be ready")
     except ProblemError:
+        _say_last_words()
         destroy()
         raise
     return time.monotonic() - begun
@@ -53,8 +61,11 @@ def destroy() -> float:
     The ledger and the pins stay.
     """
     begun = time.monotonic()
-    if running():
-        docker("kill", SANDBOX)
+    if inspected(SANDBOX):
+        docker("rm", "--force", "--volumes", SANDBOX)
+    # It ends with the sandbox, and writes that down.
+    with suppress(ProblemError):
+        until(lambda: not running(MONITOR), f"{MONITOR} to end", LAST_WORDS_S)
     compose("kill")
     compose("down", "--volumes")
     if inspected(SANDBOX):
@@ -103,6 +114,20 @@ def recover() -> None:
     say(f"serves again after {up():.1f} s")
 
 
+def check_rules() -> str:
+    """Read the rules as the monitor will; what they mean, in words.
+
+    Raises:
+        ProblemError: they do not parse; the place is named.
+    """
+    rules = "/etc/canary/safety_rules.yaml"
+    command = ("canary", "guard", "run", "--rules", rules, "--check")
+    try:
+        return _kept(*command, mounts=(f"{HERE / 'safety_rules.yaml'}:{rules}:ro",))
+    except ProblemError as fault:
+        raise ProblemError(str(fault), remedy="Mend safety_rules.yaml.", code=2) from None
+
+
 def verify() -> str:
     """Look whether the ledger is whole and agrees with its seals and their copies; what was said.
 
@@ -139,6 +164,13 @@ def _have_ledger() -> None:
         docker("run", *only, *mount, pins.read()["FILTER_IMAGE"], MONITOR_USER, "/kept")
     have = f"test -e {KEY} || exec canary audit keygen {KEY}"
     _kept("sh", "-c", have, mounts=(f"{KEYS}:/run/keys",))
+
+
+def _say_last_words() -> None:
+    for name in CONTAINERS:
+        state = state_of(name)
+        if state.get("Status") == "exited" and state.get("ExitCode"):
+            say(f"{name} has ended with status {state['ExitCode']}: {logs(name)}")
 
 
 def _kept(program: str, *arguments: str, mounts: tuple[str, ...]) -> str:

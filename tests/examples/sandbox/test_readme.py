@@ -7,7 +7,7 @@ import shutil
 import pytest
 
 from tests import tools
-from tests.examples.sandbox.stage import SANDBOX, Box, blocks
+from tests.examples.sandbox.stage import SANDBOX, Box, blocks, until
 
 pytestmark = pytest.mark.docker
 
@@ -21,7 +21,7 @@ def image_of(box: Box) -> str:
 def test_every_block_is_run_by_some_test() -> None:
     assert set(blocks()) == {
         "build", "secrets", "start", "use", "stop", "upgrade", "rollback", "compromise", "drill",
-        "hardening", "rules",
+        "hardening", "rules", "words",
     }  # fmt: skip
 
 
@@ -46,7 +46,7 @@ def test_an_upgrade_is_a_new_one_and_rolled_back_to_the_old_pin(box: Box) -> Non
     new = image_of(box)
     pins = (box.folder / ".env").read_text()
     assert f"SANDBOX_IMAGE={new}" in pins
-    assert box.inspect(new_name(box))["Config"]["Labels"]["try"] == "2"
+    assert box.inspect()["Config"]["Labels"]["try"] == "2"
     assert box.daemon.docker("image", "inspect", "--format", "{{.Id}}", "project-ai/core:next").strip() == new
     box.run(blocks()["rollback"])
     old = image_of(box)
@@ -59,11 +59,6 @@ def test_an_upgrade_is_a_new_one_and_rolled_back_to_the_old_pin(box: Box) -> Non
     box.box("up")
     assert image_of(box) == old
     box.run(blocks()["build"])
-
-
-def new_name(box: Box) -> str:
-    assert SANDBOX in box.containers()
-    return SANDBOX
 
 
 def test_an_image_that_does_not_serve_is_not_kept(box: Box) -> None:
@@ -86,6 +81,7 @@ def test_after_a_compromise_it_is_destroyed_the_ledger_verified_and_a_new_one_ma
     first = box.inspect()["Id"]
     box.experiment("violation", "as a drill")
     box.ended(10)
+    until(lambda: not box.inspect(f"{SANDBOX}-monitor")["State"]["Running"], "the monitor to end", 10)
     said = box.run(blocks()["compromise"])
     assert said.count("whole and unchanged") == 2
     assert said.count("copies of seals agree with it") == 2
@@ -126,6 +122,12 @@ def test_a_drill_from_nothing_ends_the_sandbox_and_gives_a_new_one_twice_over(bo
 
 def test_the_points_of_the_benchmark_hold(standing: Box) -> None:
     assert standing.run(blocks()["hardening"]).splitlines()[-1].endswith(" 0 FAIL")
+
+
+def test_the_rules_are_told_in_words(built: Box) -> None:
+    said = built.run(blocks()["words"])
+    assert "Prevent network egress: when network_connections > 0" in said
+    assert len(re.findall(r"^\S.*: when ", said, re.MULTILINE)) == 7
 
 
 def test_the_rules_are_checked_as_the_readme_says(built: Box) -> None:
