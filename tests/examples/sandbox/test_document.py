@@ -115,7 +115,7 @@ def resolver_on_loopback(daemon: Daemon, file: Path) -> Iterator["subprocess.Pop
         yield asked
     finally:
         asked.kill()
-        asked.wait()
+        asked.communicate()
         subprocess.run([*mounts, "umount", "/etc/resolv.conf"], check=True)
 
 

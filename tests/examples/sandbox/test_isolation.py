@@ -165,7 +165,8 @@ def test_data_are_gone_after_it_was_destroyed(box: Box) -> None:
     assert "Ada" in box.run("curl --silent http://127.0.0.1:8000/users")
     box.box("destroy")
     assert box.containers() == []
-    assert box.daemon.docker("volume", "ls", "--quiet").split() == ["project-ai-sandbox-ledger"]
+    kept = {f"{SANDBOX}-{name}" for name in ("ledger", "keys", "seals")}
+    assert set(box.daemon.docker("volume", "ls", "--quiet").split()) == kept
     data = box.daemon.where.cache / "data"
     found = subprocess.run(
         ["grep", "-rlF", "mark-of-the-first", data / "containers", data / "volumes"],

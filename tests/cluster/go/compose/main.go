@@ -17,7 +17,7 @@ func main() {
 }
 
 func show(files []string) error {
-	options, err := cli.NewProjectOptions(files, cli.WithOsEnv, cli.WithDotEnv)
+	options, err := cli.NewProjectOptions(files, cli.WithOsEnv, cli.WithEnvFiles(), cli.WithDotEnv)
 	if err != nil {
 		return err
 	}
