@@ -108,6 +108,7 @@ def guard(options: GuardOptions, write: Callable[[str], None], warn: Callable[[s
         ledger=options.ledger,
         reports=options.reports,
         alert_url=url,
+        alert_url_file=options.alert_url_file,
         listen=options.listen,
         watchdog=options.watchdog,
         seal_key=options.seal_key,
@@ -150,6 +151,7 @@ class WatchdogOptions:
     seals: "Seals | None"
     silent_after_s: float
     end: Path | int
+    alert_url_file: Path | None = None
 
 
 def watchdog(options: WatchdogOptions, say: Callable[[str], None]) -> bool:
@@ -158,6 +160,7 @@ def watchdog(options: WatchdogOptions, say: Callable[[str], None]) -> bool:
     Raises:
         CanaryError: its socket cannot be made.
     """
+    from canary.monitor.alerts import Alerts, url_in
     from canary.monitor.book import Book
     from canary.monitor.docker import Docker
     from canary.monitor.heart import Link, listening
@@ -179,6 +182,8 @@ def watchdog(options: WatchdogOptions, say: Callable[[str], None]) -> bool:
         if options.ledger
         else None
     )
-    good = Watchdog(docker, book, Link(end), options.silent_after_s, voice.say).run()
+    url = url_in(options.alert_url_file) if options.alert_url_file is not None else ""
+    alerts = Alerts(url, voice.say) if url else None
+    good = Watchdog(docker, book, Link(end), options.silent_after_s, voice.say, alerts).run()
     voice.settle(2.0)
     return good

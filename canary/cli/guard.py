@@ -158,6 +158,7 @@ def watchdog(  # noqa: PLR0913 - a command's options are its arguments
     ledger: Ledger = None,
     seal_key: SealKey = None,
     seal_to: SealTo = None,
+    alert_url_file: AlertUrl = None,
     blind_after: BlindAfter = "2s",
     socket: Socket = None,
     heart: Heart = None,
@@ -181,6 +182,7 @@ def watchdog(  # noqa: PLR0913 - a command's options are its arguments
         seals=wiring_guard.guard_seals(seal_key, tuple(seal_to or ())),
         silent_after_s=_above_zero(blind_after, "--blind-after"),
         end=end,
+        alert_url_file=alert_url_file,
     )
     raise typer.Exit(Exit.OK if wiring_guard.watchdog(asked, say) else Exit.UNREACHABLE)
 

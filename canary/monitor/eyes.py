@@ -2,6 +2,7 @@
 
 import os
 import stat
+import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
@@ -17,10 +18,12 @@ from canary.safety import proc as texts
 from canary.safety.container import Container
 from canary.safety.egress import Own, begins
 from canary.safety.figures import LOOKS, Reading, Seen, seen
-from canary.safety.privileges import Granted, granted
+from canary.safety.privileges import Granted, granted, is_runtime
 from canary.safety.proc import ProcError, Process, Socket
 
 PROC = Path("/proc")
+MADE_S = 1.0
+"""So long a first process may be on its way; the watchdog waits longer."""
 TABLES = ("tcp", "tcp6", "udp", "udp6")
 T = TypeVar("T")
 
@@ -61,7 +64,12 @@ class Eyes:
         self._see_packets(pid)
 
     def _grant(self, pid: int) -> Granted:
-        first = self._process(pid)
+        until = time.monotonic() + MADE_S
+        while (first := self._process(pid)) is not None and is_runtime(first):
+            # Docker says that it runs a moment before it does.
+            if time.monotonic() > until:
+                raise UnseenError(f"process {pid} is still being made by the runtime")
+            time.sleep(0.01)
         if first is None:
             raise UnseenError(f"process {pid} has gone")
         return granted(self.container, first, _root_of(self.proc / str(pid) / "uid_map"))

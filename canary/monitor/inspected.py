@@ -52,6 +52,7 @@ def _read(found: Any) -> Container:  # noqa: ANN401 - whatever the daemon sent
         cap_drop=_capabilities(host.get("CapDrop")),
         privileged=bool(host.get("Privileged")),
         no_new_privileges=any(_is_no_new_privileges(one) for one in security),
+        unconfined=any(one.replace("=", ":") == "seccomp:unconfined" for one in security),
         restart=str((host.get("RestartPolicy") or {}).get("Name") or "no"),
         network_mode=str(host.get("NetworkMode") or "default"),
         pid_mode=str(host.get("PidMode") or ""),

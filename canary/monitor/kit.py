@@ -27,7 +27,8 @@ class Asked:
     Attributes:
         rules: of the file. container: its name. docker: address of Docker.
         ledger: folder; None: no ledger is kept. reports: path of the report socket; None: there is none.
-        alert_url: where alerts go; empty: nowhere. watchdog: socket of one that runs; None: start one.
+        alert_url: where alerts go, read from `alert_url_file`; empty: nowhere.
+        watchdog: socket of one that runs; None: start one.
         wait_s: for the container to come; None: for ever. blind_after_s, grace_s: see `watching.Watch`.
         json: lines are JSON.
     """
@@ -38,6 +39,7 @@ class Asked:
     ledger: Path | None = None
     reports: Path | None = None
     alert_url: str = ""
+    alert_url_file: Path | None = None
     listen: tuple[str, int] | None = None
     watchdog: Path | None = None
     seal_key: Path | None = None

@@ -120,6 +120,8 @@ def _arguments(asked: Asked) -> list[str]:
         found += ["--ledger", str(asked.ledger)]
     if asked.seal_key is not None:
         found += ["--seal-key", str(asked.seal_key)]
+    if asked.alert_url_file is not None:
+        found += ["--alert-url-file", str(asked.alert_url_file)]
     for one in asked.seal_to:
         found += ["--seal-to", str(one)]
     return found

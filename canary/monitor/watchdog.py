@@ -6,8 +6,10 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from canary.errors import CanaryError
+from canary.monitor.alerts import Alerts
 from canary.monitor.book import Book
 from canary.monitor.docker import Docker
 from canary.monitor.hands import Hands, has_ended
@@ -19,8 +21,14 @@ RECORD_S = 0.3
 """So long it waits for its intent to be on the disk; then it kills all the same."""
 AGAIN_S = 1.0
 ANSWER_S = 1.5
+ALERT_S = 5.0
 WRITE_S = 15.0
 """In the end, so long for the ledger: a process that was stopped may hold its lock for some seconds."""
+
+
+def in_group(pid: int, container: str) -> bool:
+    """Whether a process is in the control groups of a container."""
+    return bool(container) and container in Path(f"/proc/{pid}/cgroup").read_text(encoding="ascii")
 
 
 @dataclass
@@ -36,9 +44,11 @@ class Watchdog:
     link: Link
     silent_after_s: float
     say: Callable[[str], None]
+    alerts: Alerts | None = None
     waker: Waker = field(default_factory=Waker)
     first: int | None = None
     container: str = ""
+    is_of: Callable[[int, str], bool] = in_group
 
     def run(self) -> bool:
         """Until the monitor says goodbye or dies.
@@ -69,8 +79,16 @@ class Watchdog:
             if self.book is not None:
                 self.book.session = self.container[:12]
             # Not seen from here: Docker alone has to do it then.
-            with suppress(OSError, ValueError, TypeError):
-                self.first = os.pidfd_open(int(watched["pid"]))
+            with suppress(OSError, ValueError, TypeError, KeyError):
+                self._hold(int(watched["pid"]))
+
+    def _hold(self, pid: int) -> None:
+        """A number of another namespace means somebody else here: only the container's own is held."""
+        handle = os.pidfd_open(pid)
+        if self.is_of(pid, self.container):
+            self.first = handle
+        else:
+            os.close(handle)
 
     def _kill(self, why: str, *, spare: bool = False) -> bool:
         """`spare`: the monitor lives, and writes the ledger alone: two at once look like tampering."""
@@ -111,6 +129,8 @@ class Watchdog:
                 signal.pidfd_send_signal(monitor, signal.SIGKILL)
         if not self._settled(WRITE_S) and self.book is not None:
             self.say(f"watchdog: the ledger could not be written: {self.book.fault}")
+        if self.alerts is not None:
+            self.alerts.settle(ALERT_S)
         return False
 
     def _settled(self, within_s: float) -> bool:
@@ -141,5 +161,9 @@ class Watchdog:
 
     def _tell(self, kind: str, said: str, body: dict[str, object]) -> None:
         self.say(f"watchdog: {said}")
+        at, body = time.time(), {"by": "watchdog", "said": said, **body}
+        if self.alerts is not None and kind in ("decision", "end"):
+            name = {"container": self.docker.name, "id": self.container[:12]}
+            self.alerts.send({**name, "at": at, "kind": kind, **body})
         if self.book is not None:
-            self.book.put(kind, {"by": "watchdog", "said": said, **body}, time.time())
+            self.book.put(kind, body, at)

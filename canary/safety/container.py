@@ -44,6 +44,7 @@ class Container:
         user, stop_signal: as asked for; the signal `SIGTERM` when nothing was.
         nano_cpus, cpu_period, cpu_quota: as Docker was asked; 0: not. memory_limit: bytes, 0: none.
         cap_add, cap_drop: without `CAP_`, capitals.
+        no_new_privileges, unconfined: by its security options; the latter: its system calls are not filtered.
         restart: name of the restart policy. network_mode, pid_mode: as asked for.
         networks: those it is in, `10.0.0.0/24`. gateways: their addresses of the host.
         published: whether ports of it are reached through the host.
@@ -67,6 +68,7 @@ class Container:
     cap_drop: frozenset[str] = frozenset()
     privileged: bool = False
     no_new_privileges: bool = False
+    unconfined: bool = False
     restart: str = "no"
     network_mode: str = "default"
     pid_mode: str = ""
@@ -123,7 +125,8 @@ def refusals(container: Container, held: Sequence[str] = ()) -> tuple[str, ...]:
 
 def _mounted(container: Container, held: Sequence[str]) -> list[str]:
     found = []
-    for one in container.mounts:
+    # What is in memory has no source.
+    for one in (mount for mount in container.mounts if mount.source):
         what = f"{one.source} of the host is mounted at {one.target}"
         if one.source.rsplit("/", 1)[-1] in SOCKETS:
             found.append(f"{what}: who can write to it can start any container; take it out")

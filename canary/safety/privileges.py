@@ -8,8 +8,10 @@ from canary.safety.proc import Process, bits_of, names
 
 SETTING_UP_S = 5.0
 """So long a runtime may take to make a process of a container out of one of its own."""
+ARRIVED_S = 1.5
+"""So long whatever comes in from outside is let be: for a moment it does not even have a runtime's name."""
 RUNTIMES = ("runc:[", "crun:[", "youki:[")
-"""How runtimes call such a process."""
+"""How runtimes call a process that they are making."""
 
 
 @dataclass(frozen=True)
@@ -19,7 +21,7 @@ class Granted:
     Attributes:
         root: uid of its root as the host numbers it; other than 0 with a user namespace.
         user: uid it was started as. groups: its groups. capabilities: bits.
-        no_new_privileges, seccomp: what holds all its processes.
+        no_new_privileges, seccomp: what holds all its processes. first: its first process.
     """
 
     root: int
@@ -28,6 +30,7 @@ class Granted:
     capabilities: int
     no_new_privileges: bool
     seccomp: int
+    first: int = 0
 
 
 def granted(container: Container, first: Process, root: int = 0) -> Granted:
@@ -45,8 +48,10 @@ def granted(container: Container, first: Process, root: int = 0) -> Granted:
         user=user,
         groups=frozenset({*first.gids, *first.groups}),
         capabilities=capabilities | (first.ambient & bits_of(container.capabilities)),
-        no_new_privileges=container.no_new_privileges or first.no_new_privileges,
-        seccomp=first.seccomp,
+        # What its first process has taken upon itself does not hold for what comes in from outside.
+        no_new_privileges=container.no_new_privileges,
+        seccomp=0 if container.unconfined else first.seccomp,
+        first=first.pid,
     )
 
 
@@ -60,12 +65,20 @@ def gained(given: Granted, found: Sequence[Process]) -> tuple[str, ...]:
     return tuple(
         f"{one.name} ({one.pid}): {', '.join(more)}"
         for one in found
-        if not one.gone and not _is_being_made(one, inside) and (more := _more(given, one))
+        if not one.gone and not _is_being_made(given, one, inside) and (more := _more(given, one))
     )
 
 
-def _is_being_made(one: Process, inside: set[int]) -> bool:
-    return one.name.startswith(RUNTIMES) and one.parent not in inside and one.age_s <= SETTING_UP_S
+def _is_being_made(given: Granted, one: Process, inside: set[int]) -> bool:
+    """What the workload starts has its parent in the container, or the first process, which is there too."""
+    if one.pid == given.first or one.parent in inside:
+        return False
+    return one.age_s <= (SETTING_UP_S if is_runtime(one) else ARRIVED_S)
+
+
+def is_runtime(one: Process) -> bool:
+    """Whether it still is a part of the runtime, by its name."""
+    return one.name.startswith(RUNTIMES) or one.name in ("runc", "crun", "exe")
 
 
 def _more(given: Granted, one: Process) -> list[str]:
@@ -76,7 +89,8 @@ def _more(given: Granted, one: Process) -> list[str]:
         found.append("may gain privileges (no-new-privileges is off)")
     if one.seccomp < given.seccomp:
         found.append("its system calls are not filtered")
-    if one.setuid:
+    # Root gains nothing by such a file.
+    if one.setuid and given.user != given.root:
         found.append("runs a setuid file")
     return found
 

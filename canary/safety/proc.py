@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from ipaddress import ip_address
 
-CLOSED_STATES = frozenset({"07", "0A", "0C"})
-"""TCP: closed, listening, and half open from without: none of them leads out."""
+CLOSED_STATES = frozenset({"03", "07", "0A", "0C"})
+"""TCP: half open from without, closed, listening: none of them leads out."""
 LISTENING = "0A"
 SYN_SENT = "02"
 UDP_CONNECTED = "01"

@@ -227,7 +227,7 @@ class _Moment:
             "rule": ending.rule,
             "reason": why or ending.told,
         }
-        self.orders.append(Tell("decision", f"kill the container: {why or ending.told}", body, alert=True))
+        self.orders.append(Tell("decision", f"kill the container: {why or ending.told}", body))
         self.orders.append(Kill())
 
     def _again(self) -> None:
@@ -241,7 +241,7 @@ class _Moment:
         body = {"decision": "stop", "cause": ending.cause.value, "rule": ending.rule, "reason": ending.told}
         grace = duration(self.watch.grace_s)
         said = f"ask the container to stop within {grace}: {ending.told}"
-        self.orders.append(Tell("decision", said, {**body, "grace_s": self.watch.grace_s}, alert=False))
+        self.orders.append(Tell("decision", said, {**body, "grace_s": self.watch.grace_s}))
         self.orders.append(Terminate())
 
     def _act(self, said: str, action: str, **more: object) -> None:
@@ -268,12 +268,18 @@ class _Moment:
             "oom_killed": ended.oom_killed,
             **({"took_s": round(took_s, 3)} if ending is not None else {}),
         }
-        self.orders.append(Tell("end", said, body, alert=ending is not None))
+        self.orders.append(Tell("end", said, body, alert=self._matters(ending)))
         exit_code = EXITS[ending.cause] if ending else 0
         self.orders.append(
             Over(exit_code, said, ending.cause if ending else None, ending.rule if ending else "")
         )
         self.watch = replace(self.watch, phase=Phase.OVER, ending=ending)
+
+    def _matters(self, ending: Ending | None) -> bool:
+        """Whether people are told of an end: not of its own, nor where a rule says that they are not."""
+        if ending is None or ending.cause is not Cause.RULE:
+            return ending is not None
+        return any(rule.alerts for rule in self.watch.rules if rule.name == ending.rule)
 
     def look(self) -> None:
         """A look is told now and then, and when something has changed."""

@@ -1,10 +1,12 @@
 """What goes wrong with the monitor, its watchdog, its ledger or Docker: the sandbox dies of it."""
 
+import http.server
 import json
 import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 import urllib.request
 from collections.abc import Iterator
@@ -269,6 +271,54 @@ def test_rules_that_do_not_parse_start_nothing(box: Box) -> None:
     assert ran.code == 2
     assert "safety_rules.yaml:4: rules[2].condition: column 1: memroy_usage" in ran.text
     assert not list(box.ledger.iterdir())
+
+
+class Hook:
+    """A webhook: what came, as JSON."""
+
+    def __init__(self) -> None:
+        came = self.came = list[dict[str, object]]()
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                came.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+                self.send_response(204)
+                self.end_headers()
+
+            def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - its name in the base class
+                pass
+
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    def file(self, folder: Path) -> str:
+        path = folder / "alert-url"
+        path.write_text(f"http://127.0.0.1:{self.server.server_address[1]}/hook\n")
+        return str(path)
+
+
+@pytest.fixture
+def hook() -> Iterator[Hook]:
+    found = Hook()
+    yield found
+    found.server.shutdown()
+    found.server.server_close()
+
+
+def test_people_are_told_that_a_rule_fired_and_that_it_is_over(box: Box, hook: Hook, tmp_path: Path) -> None:
+    monitor = box.watched("--alert-url-file", hook.file(tmp_path))
+    box.start("datagram")
+    assert box.ended(monitor).code == 3
+    fired, end = hook.came
+    assert (fired["kind"], fired["rule"], fired["container"]) == ("guard", "egress", NAME)
+    assert (end["kind"], end["cause"], end["exit_code"]) == ("end", "rule", 137)
+
+
+def test_people_are_told_when_the_monitor_has_died(box: Box, hook: Hook, tmp_path: Path) -> None:
+    monitor = watched(box, "--alert-url-file", hook.file(tmp_path))
+    monitor.kill()
+    box.until(lambda: len(hook.came) == 2, "the watchdog's alerts")
+    assert [(one["kind"], one["by"]) for one in hook.came] == [("decision", "watchdog"), ("end", "watchdog")]
 
 
 def test_lines_and_metrics_tell_what_happens(box: Box) -> None:

@@ -8,6 +8,8 @@ from tests.safety.box import NAME, RULES, WITHIN_S, Box, audited
 
 pytestmark = pytest.mark.docker
 
+FEW, WHOLE, HALF = "--cpus=0.06", 60_000_000, 30_000_000
+"""So little CPU that it gets it on a busy machine, too."""
 BROKEN = {
     "connect": ("egress", "tcp to 192.0.2.1:80"),
     "datagram": ("egress", "udp to 192.0.2.1:53"),
@@ -60,7 +62,7 @@ def test_memory_that_is_full_before_anyone_looks_is_the_rules_doing_too(box: Box
 
 def test_a_cpu_hog_is_throttled_after_thirty_seconds_and_let_go_when_it_rests(box: Box) -> None:
     monitor = box.watched()
-    box.start("cpu", "--cpus=0.2")
+    box.start("cpu", FEW)
     hogs_at = box.acted_at()
     box.until(lambda: bool(box.told("guard")), "the rule", 60)
     (fired,) = box.told("guard")
@@ -68,7 +70,7 @@ def test_a_cpu_hog_is_throttled_after_thirty_seconds_and_let_go_when_it_rests(bo
     fired_at = next(one.at for one in box.entries() if one.kind == "guard")
     # A full second is the least that shows it, and its limit comes in pieces: within three looks it is known.
     assert 30 <= fired_at - hogs_at < 30 + 3 + WITHIN_S
-    box.until(lambda: box.look()["HostConfig"]["NanoCpus"] == 100_000_000, "its CPU to be halved")
+    box.until(lambda: box.look()["HostConfig"]["NanoCpus"] == HALF, "its CPU to be halved")
     assert box.runs()
     monitor.terminate()
     assert box.ended(monitor).code == 143
@@ -77,15 +79,15 @@ def test_a_cpu_hog_is_throttled_after_thirty_seconds_and_let_go_when_it_rests(bo
 
 def test_a_hog_that_rests_gets_its_cpu_back(box: Box) -> None:
     box.watched(rules=RULES.replace("for 30s", "for 3s"))
-    box.start("cpu_for_a_while", "--cpus=0.2")
-    box.until(lambda: box.look()["HostConfig"]["NanoCpus"] == 100_000_000, "its CPU to be halved")
-    box.until(lambda: box.look()["HostConfig"]["NanoCpus"] == 200_000_000, "its CPU back")
+    box.start("cpu_for_a_while", FEW)
+    box.until(lambda: box.look()["HostConfig"]["NanoCpus"] == HALF, "its CPU to be halved")
+    box.until(lambda: box.look()["HostConfig"]["NanoCpus"] == WHOLE, "its CPU back")
     assert [one["state"] for one in box.told("guard")] == ["fired", "cleared"]
     assert [one["action"] for one in box.told("action")] == ["throttle", "restore"]
 
 
 def test_a_container_without_a_limit_is_throttled_and_freed_all_the_same(box: Box) -> None:
-    rules = 'rules:\n  - {name: cpu, condition: "cpu_cores > 0.2 for 2s", action: throttle}\n'
+    rules = 'rules:\n  - {name: cpu, condition: "cpu_cores > 0.05 for 2s", action: throttle}\n'
     box.watched(rules=rules)
     box.start("cpu_for_a_while", hardened=False)
     box.until(lambda: box.look()["HostConfig"]["CpuQuota"] == 50_000, "its CPU to be halved")
