@@ -1,6 +1,6 @@
 """The beat between a monitor and its watchdog: lines of JSON over one socket, each way.
 
-    monitor -> watchdog    {"watch": {"id": ..., "pid": ...}}, {"beat": 1}, {"bye": 1}
+    monitor -> watchdog    {"watch": {"id": ..., "pid": ...}}, {"beat": 1}, {"kill": 1}, {"bye": 1}
     watchdog -> monitor    {"ready": PID}, {"beat": 1}
 
 Whoever falls silent, or whose end closes without a word, is taken for dead.

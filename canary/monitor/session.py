@@ -210,6 +210,9 @@ class Session:
             case Kill(directly):
                 self._kit.settled(RECORD_S)
                 self._hands.kill(directly=directly)
+                if directly and self._kit.link is not None:
+                    # Once was not enough: its watchdog may have another way to Docker.
+                    self._kit.link.say("kill")
             case Terminate():
                 self._kit.settled(RECORD_S)
                 self._hands.terminate(self._container.stop_signal)

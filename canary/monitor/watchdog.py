@@ -64,6 +64,8 @@ class Watchdog:
                     return True
                 if "watch" in said:
                     self._take(said["watch"])
+                if "kill" in said:
+                    return self._kill("the monitor asked for it and cannot do it", spare=True)
             silent = time.monotonic() - self.link.heard_at
             if self.link.closed:
                 return self._kill("the monitor has died")
@@ -88,9 +90,11 @@ class Watchdog:
         else:
             os.close(handle)
 
-    def _kill(self, why: str) -> bool:
+    def _kill(self, why: str, *, spare: bool = False) -> bool:
+        """`spare`: the monitor lives, and writes the ledger alone: two at once look like tampering."""
         decided = time.monotonic()
-        monitor = self._monitor()
+        monitor = None if spare else self._monitor()
+        self.book = None if spare else self.book
         self._tell(
             "decision", f"{why}: kill the container", {"decision": "kill", "cause": "monitor", "reason": why}
         )
