@@ -90,39 +90,15 @@ class Watchdog:
         else:
             os.close(handle)
 
-    def _kill(self, why: str, *, spare: bool = False) -> bool:
-        """`spare`: the monitor lives, and writes the ledger alone: two at once look like tampering."""
+    def _kill(self, why: str) -> bool:
         decided = time.monotonic()
-        monitor = None if spare else self._monitor()
-        self.book = None if spare else self.book
-        self._tell(
-            "decision", f"{why}: kill the container", {"decision": "kill", "cause": "monitor", "reason": why}
-        )
+        monitor = self._monitor()
+        body = {"decision": "kill", "cause": "monitor", "reason": why}
+        self._tell("decision", f"{why}: kill the container", body)
         self._settled(RECORD_S)
-        hands = Hands(self.docker, self.first, self.waker.ring)
-        attempts, asked = 0, 0.0
-        while not self._dead():
-            if time.monotonic() - asked >= AGAIN_S:
-                attempts, asked = attempts + 1, time.monotonic()
-                if attempts > 1:
-                    self._tell(
-                        "action",
-                        f"still running: attempt {attempts}",
-                        {"action": "kill", "attempt": attempts},
-                    )
-                hands.kill(directly=attempts > 1)
-            self.waker.wait(PULSE_S)
-            self._effects(hands)
-        took = round(time.monotonic() - decided, 3)
-        # It may be dead before Docker says that it sent the signal.
-        if attempts and not self._effects(hands):
-            self.waker.wait(ANSWER_S)
-            self._effects(hands)
-        self._tell(
-            "end",
-            f"the sandbox is dead, {took:.1f} s after that",
-            {"cause": "monitor", "reason": why, "took_s": took},
-        )
+        took = round(self._until_dead() - decided, 3)
+        said = f"the sandbox is dead, {took:.1f} s after that"
+        self._tell("end", said, {"cause": "monitor", "reason": why, "took_s": took})
         if monitor is not None:
             # One that was stopped must not come back and write on: it has lost its sandbox.
             with suppress(OSError):
@@ -132,6 +108,26 @@ class Watchdog:
         if self.alerts is not None:
             self.alerts.settle(ALERT_S)
         return False
+
+    def _until_dead(self) -> float:
+        """Kill it until it is; when it was, monotonic seconds."""
+        hands = Hands(self.docker, self.first, self.waker.ring)
+        attempts, asked = 0, 0.0
+        while not self._dead():
+            if time.monotonic() - asked >= AGAIN_S:
+                attempts, asked = attempts + 1, time.monotonic()
+                if attempts > 1:
+                    body = {"action": "kill", "attempt": attempts}
+                    self._tell("action", f"still running: attempt {attempts}", body)
+                hands.kill(directly=attempts > 1)
+            self.waker.wait(PULSE_S)
+            self._effects(hands)
+        dead = time.monotonic()
+        # It may be dead before Docker says that it sent the signal.
+        if attempts and not self._effects(hands):
+            self.waker.wait(ANSWER_S)
+            self._effects(hands)
+        return dead
 
     def _settled(self, within_s: float) -> bool:
         return self.book is None or self.book.settle(within_s)
