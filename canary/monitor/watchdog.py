@@ -3,7 +3,7 @@
 import os
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,10 +20,13 @@ PULSE_S = 0.1
 RECORD_S = 0.3
 """So long it waits for its intent to be on the disk; then it kills all the same."""
 AGAIN_S = 1.0
+"""What is not dead is killed again after so long."""
 ANSWER_S = 1.5
+"""So long Docker's answer is waited for when the sandbox is dead already."""
 ALERT_S = 5.0
+"""In the end, so long for alerts."""
 WRITE_S = 15.0
-"""In the end, so long for the ledger: a process that was stopped may hold its lock for some seconds."""
+"""And for the ledger: a process that was stopped may hold its lock for some seconds."""
 
 
 def in_group(pid: int, container: str) -> bool:
@@ -155,9 +158,9 @@ class Watchdog:
             self._tell("effect", one, {})
         return len(told)
 
-    def _tell(self, kind: str, said: str, body: dict[str, object]) -> None:
+    def _tell(self, kind: str, said: str, more: Mapping[str, object]) -> None:
         self.say(f"watchdog: {said}")
-        at, body = time.time(), {"by": "watchdog", "said": said, **body}
+        at, body = time.time(), {"by": "watchdog", "said": said, **more}
         if self.alerts is not None and kind in ("decision", "end"):
             name = {"container": self.docker.name, "id": self.container[:12]}
             self.alerts.send({**name, "at": at, "kind": kind, **body})
