@@ -93,9 +93,11 @@ class Watchdog:
         else:
             os.close(handle)
 
-    def _kill(self, why: str) -> bool:
+    def _kill(self, why: str, *, spare: bool = False) -> bool:
+        """`spare`: the monitor lives, and writes the ledger alone: two at once look like tampering."""
         decided = time.monotonic()
-        monitor = self._monitor()
+        monitor = None if spare else self._monitor()
+        self.book = None if spare else self.book
         body = {"decision": "kill", "cause": "monitor", "reason": why}
         self._tell("decision", f"{why}: kill the container", body)
         self._settled(RECORD_S)
