@@ -146,9 +146,9 @@ def run(  # noqa: PLR0913 - a command's options are its arguments
         wait_s=options.seconds(wait, "--wait"),
         blind_after_s=_above_zero(blind_after, "--blind-after"),
         grace_s=_above_zero(grace, "--grace"),
-        json=output is Output.JSON,
+        json=output is not Output.TEXT,
     )
-    raise typer.Exit(wiring_guard.guard(asked, print_line, say))
+    raise typer.Exit(wiring_guard.guard(asked, _line if output is Output.YAML else print_line, say))
 
 
 def watchdog(  # noqa: PLR0913 - a command's options are its arguments
@@ -185,6 +185,11 @@ def watchdog(  # noqa: PLR0913 - a command's options are its arguments
         alert_url_file=alert_url_file,
     )
     raise typer.Exit(Exit.OK if wiring_guard.watchdog(asked, say) else Exit.UNREACHABLE)
+
+
+def _line(text: str) -> None:
+    """A line of JSON as a document of YAML, which it is, too."""
+    print_line(f"--- {text}")
 
 
 def _named(container: str) -> str:

@@ -20,6 +20,9 @@ from canary.monitor.watchdog import Watchdog
 from canary.safety.container import Container
 
 
+SILENT_S = 1.2
+
+
 class Box(Docker):
     """Docker, as far as a watchdog asks it, for a process of this machine. `deaf`: it never answers."""
 
@@ -52,7 +55,7 @@ class Guarded:
         self.path = folder / "box.jsonl"
         self.said: list[str] = []
         self.good: bool | None = None
-        dog = Watchdog(self.box, Book(folder, "box", "watchdog"), Link(its), 0.6, self.said.append)
+        dog = Watchdog(self.box, Book(folder, "box", "watchdog"), Link(its), SILENT_S, self.said.append)
         dog.is_of = lambda pid, container: pid == self.box.process.pid and container == "a" * 64
         self.thread = threading.Thread(target=self._run, args=(dog, its), daemon=True)
         self.thread.start()
@@ -99,9 +102,9 @@ def dead_within(guarded: Guarded, seconds: float) -> None:
 
 def test_while_the_monitor_beats_nothing_happens_and_it_beats_back(guarded: Guarded) -> None:
     guarded.watch()
-    guarded.beat_for(1.5)
+    guarded.beat_for(2.5)
     assert guarded.box.process.poll() is None
-    assert time.monotonic() - guarded.monitor.heard_at < 0.6
+    assert time.monotonic() - guarded.monitor.heard_at < SILENT_S
     assert not guarded.path.exists()
     guarded.monitor.say("bye")
     assert guarded.over() is True
@@ -112,7 +115,7 @@ def test_when_the_monitor_dies_the_sandbox_dies_and_the_ledger_says_why(guarded:
     guarded.watch()
     guarded.beat_for(0.3)
     guarded.monitor.close()
-    dead_within(guarded, 2)
+    dead_within(guarded, 10)
     assert guarded.over() is False
     assert guarded.kinds() == ["decision", "effect", "end"]
     assert "the monitor has died" in guarded.said[0]
@@ -122,8 +125,8 @@ def test_when_the_monitor_falls_silent_the_sandbox_dies(guarded: Guarded) -> Non
     guarded.watch()
     guarded.beat_for(0.3)
     begun = time.monotonic()
-    dead_within(guarded, 3)
-    assert time.monotonic() - begun >= 0.4
+    dead_within(guarded, 10)
+    assert time.monotonic() - begun >= SILENT_S - 0.3
     assert guarded.over() is False
     assert "silent for" in guarded.said[0]
 
@@ -133,7 +136,7 @@ def test_without_docker_it_kills_directly(guarded: Guarded) -> None:
     guarded.beat_for(0.3)
     guarded.box.deaf = True
     guarded.monitor.close()
-    dead_within(guarded, 4)
+    dead_within(guarded, 10)
     assert guarded.over() is False
     assert any("SIGKILL sent directly" in one for one in guarded.said)
 
@@ -142,7 +145,7 @@ def test_a_monitor_that_cannot_kill_has_it_killed_and_goes_on_writing_alone(guar
     guarded.watch()
     guarded.beat_for(0.3)
     guarded.monitor.say("kill")
-    dead_within(guarded, 3)
+    dead_within(guarded, 10)
     assert guarded.over() is False
     assert not guarded.path.exists()
 
@@ -152,13 +155,13 @@ def test_a_ledger_that_cannot_be_written_keeps_it_from_nothing(guarded: Guarded)
     guarded.watch()
     guarded.beat_for(0.3)
     guarded.monitor.close()
-    dead_within(guarded, 3)
+    dead_within(guarded, 10)
 
 
 def test_a_monitor_that_dies_before_its_sandbox_came_leaves_none_that_runs(guarded: Guarded) -> None:
     guarded.beat_for(0.3)
     guarded.monitor.close()
-    dead_within(guarded, 3)
+    dead_within(guarded, 10)
     assert guarded.over() is False
 
 
@@ -166,7 +169,7 @@ def test_a_number_that_means_another_process_here_is_not_held(guarded: Guarded) 
     guarded.monitor.say("watch", {"id": "a" * 64, "pid": os.getppid()})
     guarded.beat_for(0.3)
     guarded.monitor.close()
-    dead_within(guarded, 3)
+    dead_within(guarded, 10)
     assert guarded.over() is False
 
 
@@ -182,6 +185,6 @@ def test_noise_on_the_link_is_no_goodbye(guarded: Guarded) -> None:
         os.urandom(9000),
     ):
         end.send(noise)
-    guarded.beat_for(0.8)
+    guarded.beat_for(2.0)
     assert guarded.thread.is_alive()
     assert guarded.box.process.poll() is None
