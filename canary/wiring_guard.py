@@ -165,8 +165,10 @@ def watchdog(options: WatchdogOptions, say: Callable[[str], None]) -> bool:
     from canary.monitor.docker import Docker
     from canary.monitor.heart import Link, listening
     from canary.monitor.voice import Voice
+    from canary.monitor.waker import come_first
     from canary.monitor.watchdog import Watchdog
 
+    come_first()
     voice = Voice(say)
     docker = Docker(options.docker, options.container)
     if isinstance(options.end, int):

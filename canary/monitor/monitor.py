@@ -17,7 +17,7 @@ from canary.monitor.kit import Asked, Kit
 from canary.monitor.reports import Reports
 from canary.monitor.session import RECORD_S, SIGNALS, Session, measure_ledger
 from canary.monitor.voice import Voice
-from canary.monitor.waker import Waker
+from canary.monitor.waker import Waker, come_first
 from canary.ports import Seals
 from canary.rules.condition import names
 from canary.rules.quantity import duration
@@ -54,6 +54,7 @@ def run(asked: Asked, actor: str, seals: Seals | None, write: Say, warn: Say) ->
         Meters(tuple(rule.name for rule in asked.rules)),
         Voice(write),
     )
+    come_first()
     kit.waker.catch(*SIGNALS)
     with _opened(kit, actor, seals):
         over = _watched(kit)

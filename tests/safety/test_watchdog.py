@@ -19,7 +19,6 @@ from canary.monitor.heart import Link
 from canary.monitor.watchdog import Watchdog
 from canary.safety.container import Container
 
-
 SILENT_S = 1.2
 
 
