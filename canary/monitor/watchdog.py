@@ -65,6 +65,8 @@ class Watchdog:
                 if "watch" in said:
                     self._take(said["watch"])
                 if "kill" in said:
+                    # It lives, and writes the ledger alone: two at once look like tampering.
+                    self.book = None
                     return self._kill("the monitor asked for it and cannot do it", spare=True)
             silent = time.monotonic() - self.link.heard_at
             if self.link.closed:
@@ -91,10 +93,9 @@ class Watchdog:
             os.close(handle)
 
     def _kill(self, why: str, *, spare: bool = False) -> bool:
-        """`spare`: the monitor lives, and writes the ledger alone: two at once look like tampering."""
+        """`spare`: the monitor lives, and goes on."""
         decided = time.monotonic()
         monitor = None if spare else self._monitor()
-        self.book = None if spare else self.book
         self._tell(
             "decision", f"{why}: kill the container", {"decision": "kill", "cause": "monitor", "reason": why}
         )
