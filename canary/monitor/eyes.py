@@ -82,8 +82,12 @@ class Eyes:
         except PacketsError as fault:
             told = str(fault)
         net = self.proc / str(pid) / "net"
-        leads_out = texts.default_routes(_text(net / "route"), _optional(net / "ipv6_route"))
-        if not leads_out:
+        four, six = texts.leads_out(_text(net / "route")), texts.leads_out6(_optional(net / "ipv6_route"))
+        if six:
+            raise UnseenError(
+                f"{told}; it has a route out over IPv6, where nothing else tells who was spoken to"
+            )
+        if not four:
             self.warnings.append(f"{told}; it has no route out, so attempts are counted by the kernel")
         elif self.container.published:
             raise UnseenError(

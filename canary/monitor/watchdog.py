@@ -3,7 +3,7 @@
 import os
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,10 +20,13 @@ PULSE_S = 0.1
 RECORD_S = 0.3
 """So long it waits for its intent to be on the disk; then it kills all the same."""
 AGAIN_S = 1.0
+"""What is not dead is killed again after so long."""
 ANSWER_S = 1.5
+"""So long Docker's answer is waited for when the sandbox is dead already."""
 ALERT_S = 5.0
+"""In the end, so long for alerts."""
 WRITE_S = 15.0
-"""In the end, so long for the ledger: a process that was stopped may hold its lock for some seconds."""
+"""And for the ledger: a process that was stopped may hold its lock for some seconds."""
 
 
 def in_group(pid: int, container: str) -> bool:
@@ -65,8 +68,6 @@ class Watchdog:
                 if "watch" in said:
                     self._take(said["watch"])
                 if "kill" in said:
-                    # It lives, and writes the ledger alone: two at once look like tampering.
-                    self.book = None
                     return self._kill("the monitor asked for it and cannot do it", spare=True)
             silent = time.monotonic() - self.link.heard_at
             if self.link.closed:
@@ -93,37 +94,16 @@ class Watchdog:
             os.close(handle)
 
     def _kill(self, why: str, *, spare: bool = False) -> bool:
-        """`spare`: the monitor lives, and goes on."""
+        """`spare`: the monitor lives, and writes the ledger alone: two at once look like tampering."""
         decided = time.monotonic()
         monitor = None if spare else self._monitor()
-        self._tell(
-            "decision", f"{why}: kill the container", {"decision": "kill", "cause": "monitor", "reason": why}
-        )
+        self.book = None if spare else self.book
+        body = {"decision": "kill", "cause": "monitor", "reason": why}
+        self._tell("decision", f"{why}: kill the container", body)
         self._settled(RECORD_S)
-        hands = Hands(self.docker, self.first, self.waker.ring)
-        attempts, asked = 0, 0.0
-        while not self._dead():
-            if time.monotonic() - asked >= AGAIN_S:
-                attempts, asked = attempts + 1, time.monotonic()
-                if attempts > 1:
-                    self._tell(
-                        "action",
-                        f"still running: attempt {attempts}",
-                        {"action": "kill", "attempt": attempts},
-                    )
-                hands.kill(directly=attempts > 1)
-            self.waker.wait(PULSE_S)
-            self._effects(hands)
-        took = round(time.monotonic() - decided, 3)
-        # It may be dead before Docker says that it sent the signal.
-        if attempts and not self._effects(hands):
-            self.waker.wait(ANSWER_S)
-            self._effects(hands)
-        self._tell(
-            "end",
-            f"the sandbox is dead, {took:.1f} s after that",
-            {"cause": "monitor", "reason": why, "took_s": took},
-        )
+        took = round(self._until_dead() - decided, 3)
+        said = f"the sandbox is dead, {took:.1f} s after that"
+        self._tell("end", said, {"cause": "monitor", "reason": why, "took_s": took})
         if monitor is not None:
             # One that was stopped must not come back and write on: it has lost its sandbox.
             with suppress(OSError):
@@ -133,6 +113,26 @@ class Watchdog:
         if self.alerts is not None:
             self.alerts.settle(ALERT_S)
         return False
+
+    def _until_dead(self) -> float:
+        """Kill it until it is; when it was, monotonic seconds."""
+        hands = Hands(self.docker, self.first, self.waker.ring)
+        attempts, asked = 0, 0.0
+        while not self._dead():
+            if time.monotonic() - asked >= AGAIN_S:
+                attempts, asked = attempts + 1, time.monotonic()
+                if attempts > 1:
+                    body = {"action": "kill", "attempt": attempts}
+                    self._tell("action", f"still running: attempt {attempts}", body)
+                hands.kill(directly=attempts > 1)
+            self.waker.wait(PULSE_S)
+            self._effects(hands)
+        dead = time.monotonic()
+        # It may be dead before Docker says that it sent the signal.
+        if attempts and not self._effects(hands):
+            self.waker.wait(ANSWER_S)
+            self._effects(hands)
+        return dead
 
     def _settled(self, within_s: float) -> bool:
         return self.book is None or self.book.settle(within_s)
@@ -160,9 +160,9 @@ class Watchdog:
             self._tell("effect", one, {})
         return len(told)
 
-    def _tell(self, kind: str, said: str, body: dict[str, object]) -> None:
+    def _tell(self, kind: str, said: str, more: Mapping[str, object]) -> None:
         self.say(f"watchdog: {said}")
-        at, body = time.time(), {"by": "watchdog", "said": said, **body}
+        at, body = time.time(), {"by": "watchdog", "said": said, **more}
         if self.alerts is not None and kind in ("decision", "end"):
             name = {"container": self.docker.name, "id": self.container[:12]}
             self.alerts.send({**name, "at": at, "kind": kind, **body})

@@ -148,13 +148,16 @@ def neighbours(arp: str) -> frozenset[str]:
     return frozenset(line.split()[0] for line in arp.splitlines()[1:] if line.strip())
 
 
-def default_routes(route: str, route6: str) -> bool:
-    """Whether `/proc/PID/net/route` or `ipv6_route` lead anywhere but to its own networks."""
-    four = (line.split() for line in route.splitlines()[1:] if line.strip())
-    if any(len(one) > 3 and one[2] != "00000000" and int(one[3], 16) & 1 for one in four):
-        return True
-    six = (line.split() for line in route6.splitlines() if line.strip())
-    return any(len(one) > 9 and one[4] != "0" * 32 and not int(one[8], 16) & 0x200 for one in six)
+def leads_out(route: str) -> bool:
+    """Whether a route of `/proc/PID/net/route` leads to others than its own networks."""
+    found = (line.split() for line in route.splitlines()[1:] if line.strip())
+    return any(len(one) > 3 and one[2] != "00000000" and int(one[3], 16) & 1 for one in found)
+
+
+def leads_out6(route6: str) -> bool:
+    """The same of `/proc/PID/net/ipv6_route`; a route that rejects is none."""
+    found = (line.split() for line in route6.splitlines() if line.strip())
+    return any(len(one) > 9 and one[4] != "0" * 32 and not int(one[8], 16) & 0x200 for one in found)
 
 
 def names(bits: int) -> str:

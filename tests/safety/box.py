@@ -45,10 +45,15 @@ rules:
 
 @dataclass
 class Box:
-    """One sandbox, its monitor and its places. `folder`: of the test."""
+    """One sandbox, its monitor and its places.
+
+    Attributes:
+        folder: of the test. before: what comes before the monitor's command.
+    """
 
     daemon: Daemon
     folder: Path
+    before: tuple[str, ...] = ()
     monitors: list["subprocess.Popen[str]"] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -61,14 +66,24 @@ class Box:
         """The monitor, waiting for the container."""
         path = self.folder / "safety_rules.yaml"
         path.write_text(rules)
-        monitor = begun(
-            self.folder,
-            {},
+        monitor = self._begun(
             *("guard", "run", "--rules", str(path), "--container", NAME, "--docker", self.daemon.host),
             *("--ledger", str(self.ledger), "--reports", str(self.reports / "socket"), *options),
         )
         self.monitors.append(monitor)
         return monitor
+
+    def _begun(self, *arguments: str) -> "subprocess.Popen[str]":
+        if not self.before:
+            return begun(self.folder, {}, *arguments)
+        return subprocess.Popen(
+            [*self.before, sys.executable, "-m", "canary", *arguments],
+            cwd=self.folder,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
 
     def watched(self, *options: str, rules: str = RULES) -> "subprocess.Popen[str]":
         """The monitor, once it has begun to wait."""

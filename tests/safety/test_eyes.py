@@ -19,6 +19,7 @@ from canary.safety.container import Container
 from canary.safety.egress import Own, begins
 
 ID = "ab" * 32
+as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root may make namespaces and control groups")
 
 
 def tree(root: Path, files: dict[str, str]) -> None:
@@ -156,6 +157,7 @@ def tell(child: "subprocess.Popen[str]", address: str, port: int) -> None:
 
 
 @pytest.mark.e2e
+@as_root
 def test_packets_to_the_outside_are_seen_and_no_others() -> None:
     own = Own(("10.0.0.0/24",), ("10.0.0.1",))
     with elsewhere() as child:
@@ -171,6 +173,7 @@ def test_packets_to_the_outside_are_seen_and_no_others() -> None:
 
 
 @pytest.mark.e2e
+@as_root
 def test_a_flood_to_itself_hides_no_packet_to_the_outside() -> None:
     own = Own(("10.0.0.0/24",), ("10.0.0.1",))
     with elsewhere() as child:
@@ -237,6 +240,7 @@ def until_there(group: Path, number: int) -> None:
 
 
 @pytest.mark.e2e
+@as_root
 @pytest.mark.skipif(not (cgroup.ROOT / "memory").is_dir(), reason="control groups are not of version 1 here")
 def test_real_processes_are_seen_wherever_they_hide() -> None:
     with grouped() as (child, group):

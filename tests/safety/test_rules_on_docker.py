@@ -139,6 +139,28 @@ def test_who_sends_and_ends_at_once_is_found_out(box: Box) -> None:
     assert "udp to 192.0.2.1:53" in box.told("guard")[0]["figures"]
 
 
+@pytest.mark.parametrize("what", ["connect", "datagram"])
+def test_without_any_capability_it_finds_whoever_speaks_to_the_way_out(box: Box, what: str) -> None:
+    box.before = ("setpriv", "--bounding-set=-all", "--inh-caps=-all", "--no-new-privs")
+    monitor = box.watched()
+    box.start(what)
+    took_s = box.died_at() - box.acted_at()
+    assert box.ended(monitor).code == 3
+    assert took_s < WITHIN_S
+    assert "the way out" in box.told("guard")[0]["figures"]
+    (warning,) = box.told("start")[-1]["warnings"]
+    assert "SYS_ADMIN, SYS_PTRACE and NET_RAW" in warning
+
+
+def test_without_any_capability_published_ports_and_a_way_out_are_refused(box: Box) -> None:
+    box.before = ("setpriv", "--bounding-set=-all", "--inh-caps=-all", "--no-new-privs")
+    monitor = box.watched()
+    box.start("idle", "--publish=127.0.0.1:18000:8000", network="bridge")
+    assert box.ended(monitor).code == 8
+    assert "published ports" in box.told("end")[-1]["reason"]
+    assert not box.runs()
+
+
 def test_becoming_root_is_found_in_a_container_that_allows_it(box: Box) -> None:
     monitor = box.watched()
     box.start("setuid", "--user=33", "--memory=128m", hardened=False)

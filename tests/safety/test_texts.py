@@ -81,13 +81,13 @@ def test_the_counters_of_what_had_no_route_are_of_both_protocols() -> None:
 def test_routes_that_lead_out_are_told_from_those_of_its_own_networks() -> None:
     head = "Iface\tDestination\tGateway \tFlags\tRefCnt\n"
     own, way = "eth0\t0005D50A\t00000000\t0001\t0\n", "eth0\t00000000\t0105D50A\t0003\t0\n"
-    assert not proc.default_routes(head + own, "")
-    assert proc.default_routes(head + own + way, "")
+    assert not proc.leads_out(head + own)
+    assert proc.leads_out(head + own + way)
     link = f"{'0' * 32} 00 {'0' * 32} 00 {'0' * 32} ffffffff 00000001 00000000 00200200       lo\n"
     gateway = "fd00" + "0" * 27 + "1"
     six = f"{'0' * 32} 00 {'0' * 32} 00 {gateway} 00000400 00000001 00000000 00000003     eth0\n"
-    assert not proc.default_routes(head, link)
-    assert proc.default_routes(head, link + six)
+    assert not proc.leads_out6(link)
+    assert proc.leads_out6(link + six)
 
 
 def test_neighbours_are_those_in_the_table() -> None:

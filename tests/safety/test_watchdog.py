@@ -138,6 +138,15 @@ def test_without_docker_it_kills_directly(guarded: Guarded) -> None:
     assert any("SIGKILL sent directly" in one for one in guarded.said)
 
 
+def test_a_monitor_that_cannot_kill_has_it_killed_and_goes_on_writing_alone(guarded: Guarded) -> None:
+    guarded.watch()
+    guarded.beat_for(0.3)
+    guarded.monitor.say("kill")
+    dead_within(guarded, 3)
+    assert guarded.over() is False
+    assert not guarded.path.exists()
+
+
 def test_a_ledger_that_cannot_be_written_keeps_it_from_nothing(guarded: Guarded) -> None:
     guarded.path.mkdir()
     guarded.watch()
