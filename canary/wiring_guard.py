@@ -1,13 +1,14 @@
 """Where the safety monitor meets its adapters; beside `wiring`, which does so for releases."""
 
 import socket as sockets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from canary.errors import InvalidError, TransientError
+from canary.errors import CanaryError, InvalidError, TransientError
+from canary.preflight.finding import Finding, Point
 from canary.rules.condition import names
 from canary.safety.rule import DOES, SafetyRule
 from canary.safety.vocabulary import SafetyWords, predicates
@@ -15,6 +16,8 @@ from canary.wiring import actor
 
 if TYPE_CHECKING:
     from canary.ports import Seals
+    from canary.preflight.facts import Alerts, Ledger
+    from canary.preflight.finding import Unseen
 
 
 @dataclass(frozen=True)
@@ -189,3 +192,93 @@ def watchdog(options: WatchdogOptions, say: Callable[[str], None]) -> bool:
     good = Watchdog(docker, book, Link(end), options.silent_after_s, voice.say, alerts).run()
     voice.settle(2.0)
     return good
+
+
+@dataclass(frozen=True)
+class BoxOptions:
+    """What `preflight --container` was asked for.
+
+    Attributes:
+        ledger: folder of the monitor's ledger; keys, copies: what its seals are checked with.
+        prometheus: URL of one that has the alerts on the monitor; empty: none.
+    """
+
+    container: str
+    docker: str
+    ledger: Path | None = None
+    keys: tuple[Path, ...] = ()
+    copies: tuple[Path, ...] = ()
+    prometheus: str = ""
+
+
+def preflight(
+    options: BoxOptions, only: Collection[Point], skipped: Mapping[Point, str]
+) -> tuple[Finding, ...]:
+    """What each of the ten points comes to for a container, as it is now. Changes nothing.
+
+    Raises:
+        MissingError: there is no such container. TransientError: Docker does not answer.
+    """
+    from canary.clock import SystemClock
+    from canary.monitor.described import box
+    from canary.monitor.docker import Docker
+    from canary.monitor.inspected import InspectError
+    from canary.preflight.checks import findings
+    from canary.preflight.facts import Asked, Facts, History, Kept
+
+    try:
+        place = box(Docker(options.docker, options.container).described())
+    except InspectError as fault:
+        raise TransientError(str(fault)) from fault
+    facts = Facts(
+        target=options.container,
+        namespace="",
+        file="the command",
+        now=SystemClock().now(),
+        asked=Asked(),
+        proofs=(),
+        alerts=_alerts(options.prometheus),
+        history=History(Kept(None, place.image), ()),
+        ledger=_ledger(options),
+        place=place,
+    )
+    return findings(facts, only, skipped)
+
+
+def _alerts(url: str) -> "Alerts | Unseen | None":
+    if not url:
+        return None
+    from canary.config.plain import values
+    from canary.config.settings import HttpServer
+    from canary.metrics.alerts import look
+
+    return look(HttpServer(url), None, values)
+
+
+def _ledger(options: BoxOptions) -> "Ledger | Unseen":
+    """The chain that the monitor writes, and its seals."""
+    from canary.core.ledger import verify
+    from canary.core.seal_check import against, within
+    from canary.local.ledger_store import LocalLedger
+    from canary.preflight.facts import Ledger
+    from canary.preflight.finding import Unseen
+    from canary.seal.copies import copies_in
+    from canary.seal.keys import checking_key
+
+    if options.ledger is None:
+        return Unseen("no ledger is named", "Name the folder of the monitor's with --ledger DIR.")
+    try:
+        entries = LocalLedger(options.ledger, "").read(options.container)
+        keys = [checking_key(path) for path in options.keys]
+        copies = [copy for path in options.copies for copy in copies_in(path)]
+    except CanaryError as fault:
+        return Ledger(0, fault=fault.message)
+    last = entries[-1].at if entries else None
+    if (broken := verify(entries)) is not None:
+        return Ledger(len(entries), last, str(broken))
+    if not keys:
+        return Ledger(len(entries), last, unsealed="no key is named (--key FILE): its seals are not checked")
+    inside = within(entries, keys, options.container)
+    outside = against(entries, copies, keys, options.container)
+    wrong = [str(one) for one in (*inside.faults, *outside.faults)]
+    return Ledger(len(entries), last, next(iter(wrong), ""), seals=inside.seals)

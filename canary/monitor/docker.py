@@ -70,6 +70,14 @@ class Docker:
         except InspectError as fault:
             raise TransientError(str(fault)) from fault
 
+    def described(self) -> object:
+        """What Docker says of it, as it says it.
+
+        Raises:
+            MissingError: there is none of this name. TransientError, DeniedError: as for `inspect`.
+        """
+        return self._ask("GET", f"{self._path}/json")
+
     def kill(self, signal: str = "SIGKILL") -> bool:
         """Send a signal to its first process.
 

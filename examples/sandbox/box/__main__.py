@@ -39,6 +39,9 @@ def parser() -> argparse.ArgumentParser:
     command("verify", "look whether the ledger is whole")
     command("export", "print the ledger")
     command("hardening", "look at the points of the CIS Docker Benchmark; status 1 when one fails")
+    command("preflight", "the ten points that must hold, by canary; exits as it does").add_argument(
+        "prometheus", nargs="?", metavar="URL", help="of the Prometheus that has the alerts"
+    )
     command("drill", "rehearse a compromise from nothing, and measure").add_argument(
         "experiment", choices=sorted(drill.EXPERIMENTS)
     )
@@ -60,6 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "verify": lambda: _print(lifecycle.verify()),
         "export": lambda: _print(lifecycle.export()),
         "hardening": _hardening,
+        "preflight": lambda: _preflight(given.prometheus),
         "drill": lambda: _print(drill.told(drill.drill(given.experiment)) + "\n"),
     }
     try:
@@ -72,6 +76,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _pin(image: str | None) -> None:
     for name, value in pins.pin(image).items():
         say(f"{name}={value}")
+
+
+def _preflight(prometheus: str | None) -> int:
+    code, said = lifecycle.preflight(prometheus)
+    _print(said)
+    return code
 
 
 def _print(text: str) -> None:

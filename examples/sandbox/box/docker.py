@@ -27,6 +27,12 @@ def docker(*arguments: str, patience_s: float = PATIENCE_S) -> str:
     return _run(["docker", *arguments], patience_s)
 
 
+def tried(*arguments: str) -> tuple[int, str]:
+    """Run `docker`, whatever comes of it: its exit code, and what it said."""
+    done = _tried(["docker", *arguments], PATIENCE_S)
+    return done.returncode, f"{done.stdout}{done.stderr}"
+
+
 def compose(*arguments: str, patience_s: float = PATIENCE_S) -> str:
     """Run `docker-compose`, or `docker compose` where that is not there.
 

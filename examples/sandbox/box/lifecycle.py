@@ -17,11 +17,13 @@ from box.docker import (
     logs,
     running,
     state_of,
+    tried,
     until,
 )
 from box.problem import ProblemError, say
 
 MONITOR, ROLES = f"{SANDBOX}-monitor", ("door", "filter", "monitor", "watchdog", "watchdog-filter")
+FILTER = f"{SANDBOX}-filter"
 CONTAINERS = (SANDBOX, *(f"{SANDBOX}-{role}" for role in ROLES))
 LAST_WORDS_S = 5.0
 MONITOR_USER = "65530:65530"
@@ -61,9 +63,9 @@ def destroy() -> float:
     The ledger and the pins stay.
     """
     begun = time.monotonic()
-    if inspected(SANDBOX):
-        docker("rm", "--force", "--volumes", SANDBOX)
-    # It ends with the sandbox, and writes that down.
+    if running():
+        docker("kill", SANDBOX)
+    # It ends with the sandbox, and writes down how.
     with suppress(ProblemError):
         until(lambda: not running(MONITOR), f"{MONITOR} to end", LAST_WORDS_S)
     compose("kill")
@@ -164,6 +166,28 @@ def _have_ledger() -> None:
         docker("run", *only, *mount, pins.read()["FILTER_IMAGE"], MONITOR_USER, "/kept")
     have = f"test -e {KEY} || exec canary audit keygen {KEY}"
     _kept("sh", "-c", have, mounts=(f"{KEYS}:/run/keys",))
+
+
+def preflight(prometheus: str | None = None) -> tuple[int, str]:
+    """The ten points that must hold, of the sandbox as it runs: the exit code of canary, and what it said.
+
+    Args:
+        prometheus: URL of the one that has the alerts of `monitoring/`, as this machine reaches it.
+    """
+    check = ("preflight", "--container", SANDBOX, "--docker", "unix:///run/filter/docker.sock")
+    ledger = ("--ledger", "/ledger", "--key", f"{KEY}.pub", "--seals", COPIES)
+    alerts = ("--prometheus", prometheus) if prometheus else ()
+    mounts = (
+        f"{LEDGER}:/ledger:ro",
+        f"{KEYS}:/run/keys:ro",
+        f"{SEALS}:/seals:ro",
+        f"{FILTER}:/run/filter:ro",
+    )
+    # It sees the machine's processes, as the monitor does: they tell which mounts are memory.
+    seen = ("--pid", "host", "--group-add", "65531", "--network", "host" if prometheus else "none")
+    only = ("--rm", "--read-only", "--cap-drop", "ALL", "--user", MONITOR_USER, *seen)
+    options = [option for mount in mounts for option in ("--volume", mount)]
+    return tried("run", *only, *options, pins.read()["MONITOR_IMAGE"], *check, *ledger, *alerts)
 
 
 def _say_last_words() -> None:

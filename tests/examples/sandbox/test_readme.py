@@ -3,11 +3,13 @@
 import json
 import re
 import shutil
+import sys
 
 import pytest
 
 from tests import tools
-from tests.examples.sandbox.stage import SANDBOX, Box, blocks, until
+from tests.command import ROOT
+from tests.examples.sandbox.stage import EXAMPLE, SANDBOX, Box, blocks, until
 
 pytestmark = pytest.mark.docker
 
@@ -21,7 +23,7 @@ def image_of(box: Box) -> str:
 def test_every_block_is_run_by_some_test() -> None:
     assert set(blocks()) == {
         "build", "secrets", "start", "use", "stop", "upgrade", "rollback", "compromise", "drill",
-        "hardening", "rules", "words",
+        "hardening", "rules", "words", "preflight",
     }  # fmt: skip
 
 
@@ -122,6 +124,34 @@ def test_a_drill_from_nothing_ends_the_sandbox_and_gives_a_new_one_twice_over(bo
 
 def test_the_points_of_the_benchmark_hold(standing: Box) -> None:
     assert standing.run(blocks()["hardening"]).splitlines()[-1].endswith(" 0 FAIL")
+
+
+def test_before_anything_is_trusted_to_it_all_holds_but_what_this_machine_lacks(standing: Box) -> None:
+    """No Prometheus runs here."""
+    said = standing.run(blocks()["preflight"])
+    assert "exit code 1" in said
+    points = {
+        point: word for word, point in re.findall(r"^(pass|FAIL|UNKNOWN|n/a) +(\w+) ", said, re.MULTILINE)
+    }
+    assert points == dict.fromkeys(
+        ("hardening", "upgrade", "access", "secrets", "network", "limits", "audit"), "pass"
+    ) | {"backup": "n/a", "recovery": "n/a", "monitoring": "FAIL"}
+
+
+def test_points_that_do_not_hold_are_found_at_the_documents_own_container(built: Box) -> None:
+    built.daemon.empty()
+    document = EXAMPLE.parents[1] / "tests/examples/sandbox/document.yml"
+    compose = f"docker-compose --file {document} --project-name document"
+    built.run(f"{compose} up --detach sandbox")
+    ask = "--container project-ai-sandbox --docker ${DOCKER_HOST}"
+    said = built.run(f"PYTHONPATH={ROOT} {sys.executable} -m canary preflight {ask} || true")
+    built.run(f"{compose} down --volumes")
+    for told in (
+        "runs as root", "not so: all capabilities are dropped", "/app/data is a volume on the disk",
+        "another one tomorrow", "leads to every port of its host", "and swap is not",
+        "a fork bomb takes the host",
+    ):  # fmt: skip
+        assert told in said
 
 
 def test_the_rules_are_told_in_words(built: Box) -> None:
