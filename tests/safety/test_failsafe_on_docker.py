@@ -188,6 +188,33 @@ def test_a_monitor_that_is_asked_to_end_leaves_nothing_unwatched(
     assert number.name in last_said(box)
 
 
+def test_a_container_that_does_not_come_is_waited_for_no_longer_than_asked(box: Box) -> None:
+    ran = box.ended(box.watched("--wait", "1s"))
+    assert ran.code == 8
+    assert "no container sandbox has come within 1s" in ran.out
+    assert [one.kind for one in box.whole()] == ["start", "end"]
+
+
+def test_a_monitor_that_is_asked_to_end_before_a_container_came_ends(box: Box) -> None:
+    monitor = box.watched()
+    monitor.terminate()
+    assert box.ended(monitor, 15).code == 143
+    assert box.told("decision") == []
+
+
+def test_one_that_was_ended_before_is_not_taken_for_the_one_to_come(box: Box) -> None:
+    box.start("end 0")
+    box.until(lambda: not box.runs(), "its end")
+    monitor = box.watched()
+    time.sleep(1)
+    assert monitor.poll() is None
+    box.daemon.docker("rm", NAME)
+    box.start("end")
+    assert box.ended(monitor).code == 0
+    end = box.told("end")[-1]
+    assert (end["cause"], end["exit_code"]) == ("itself", 7)
+
+
 def test_one_that_is_renamed_is_killed_all_the_same(box: Box) -> None:
     monitor = watched(box)
     box.daemon.docker("rename", NAME, "other")
