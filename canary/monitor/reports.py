@@ -39,7 +39,8 @@ class Reports:
         self._reports: deque[Report] = deque(maxlen=MOST_WAITING)
         self._trouble: Trouble | None = None
         self._buffers: dict[socket.socket, bytearray] = {}
-        self._recent: deque[float] = deque()
+        self._lines: deque[float] = deque()
+        self._connections: deque[float] = deque()
         self._closed = False
         self._listener = _listening(path)
         self._mark = _identity(path)
@@ -95,6 +96,9 @@ class Reports:
         except (BlockingIOError, ConnectionError):
             return
         speaker.setblocking(False)
+        if self._too_many(self._connections, "connections"):
+            speaker.close()
+            return
         if len(self._buffers) >= MOST_SPEAKERS:
             speaker.close()
             self._nonsense(f"more than {MOST_SPEAKERS} connections to the report socket")
@@ -126,20 +130,23 @@ class Reports:
             self._take(line.removesuffix(b"\r"))
 
     def _take(self, line: bytes) -> None:
-        now = time.monotonic()
-        self._recent.append(now)
-        while self._recent and now - self._recent[0] > 1.0:
-            self._recent.popleft()
-        if self._trouble is not None:
-            return
-        if len(self._recent) > MOST_PER_S:
-            self._nonsense(f"more than {MOST_PER_S} reports within a second")
+        if self._too_many(self._lines, "lines"):
             return
         try:
             self._reports.append(parse(line))
         except NonsenseError as fault:
             self._nonsense(f"nonsense on the report socket: {fault}")
         self._ring()
+
+    def _too_many(self, recent: deque[float], of: str) -> bool:
+        """Count one more; whether nothing is heard any more, for this or another reason."""
+        now = time.monotonic()
+        recent.append(now)
+        while now - recent[0] > 1.0:
+            recent.popleft()
+        if len(recent) > MOST_PER_S:
+            self._nonsense(f"more than {MOST_PER_S} {of} within a second")
+        return self._trouble is not None
 
     def _nonsense(self, told: str, cause: Cause = Cause.NONSENSE) -> None:
         if self._trouble is None:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 LONGEST = 1000
 """Bytes of a line, without its end."""
 MOST_PER_S = 50
-"""Lines a second, of all that speak."""
+"""Lines a second, of all that speak, and as many connections."""
 _LINE = re.compile(r"report ([a-z_][a-z0-9_]{0,63})(?: ([^\x00-\x1f\x7f-\x9f]*))?")
 
 

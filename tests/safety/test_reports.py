@@ -90,6 +90,21 @@ def test_more_speakers_than_there_can_be_are_nonsense(reports: Reports) -> None:
         one.close()
 
 
+def test_connections_without_end_are_nonsense_too(reports: Reports) -> None:
+    for _ in range(2 * MOST_PER_S):
+        with suppress(OSError):
+            say(reports)
+    assert "within a second" in heard(reports)[1][0].told
+
+
+def test_as_many_reports_as_are_allowed_are_heard_each_over_its_own_connection(reports: Reports) -> None:
+    for _ in range(MOST_PER_S):
+        say(reports, b"report a\n")
+    time.sleep(0.3)
+    found, troubles = reports.take()
+    assert (len(found), troubles) == (MOST_PER_S, ())
+
+
 def test_a_socket_that_is_removed_or_replaced_is_noticed(reports: Reports) -> None:
     assert reports.take() == ((), ())
     reports.path.unlink()
