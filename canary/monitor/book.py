@@ -17,6 +17,7 @@ from canary.core.ledger import Entry, chain, encode, verify
 from canary.core.seal_check import SEALED_KINDS
 from canary.core.seals import Seal, seal_of, sealed
 from canary.errors import CanaryError, ConflictError, InvalidError
+from canary.local.files import append_durable, locked
 from canary.local.ledger_store import LocalLedger
 from canary.ports import Seals
 
@@ -145,7 +146,7 @@ class Book:
         if self._mark is not None and before != self._mark and not self.changed:
             self.changed = f"{self.path} was {_difference(self._mark, before)} by another"
         entries, made = self._chained(lines)
-        self._store.append(self._name, entries)
+        self._add(entries)
         self.last, self.fault = entries[-1], ""
         self._mark = _mark(self.path)
         wanted = (before[2] if before else 0) + sum(len(encode(one)) + 1 for one in entries)
@@ -158,6 +159,17 @@ class Book:
             for _ in lines:
                 self._lines.popleft()
             self._more.notify_all()
+
+    def _add(self, entries: Sequence[Entry]) -> None:
+        """Where nobody else has written, the end is known: a long file is not read again each time."""
+        if self._mark is None:
+            self._store.append(self._name, entries)
+            return
+        with locked(self.path.with_suffix(".lock")):
+            if known := _mark(self.path) == self._mark:
+                append_durable(self.path, "".join(f"{encode(one)}\n" for one in entries).encode())
+        if not known:
+            self._store.append(self._name, entries)
 
     def _chained(self, lines: Sequence[_Line]) -> tuple[list[Entry], list[Seal]]:
         last, entries, made = self.last, list[Entry](), list[Seal]()

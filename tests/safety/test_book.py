@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -10,6 +10,7 @@ import pytest
 from canary.core.ledger import Entry, decode, verify
 from canary.core.seal_check import within
 from canary.errors import InvalidError, TransientError
+from canary.local.files import append_durable
 from canary.monitor.book import Book
 from canary.seal.keeper import Keeper
 from canary.seal.keys import Algorithm, generate
@@ -96,15 +97,14 @@ def test_another_that_writes_while_it_writes_is_seen(book: Book, tmp_path: Path)
 
 
 def test_a_disk_that_refuses_is_told_and_tried_again(book: Book, monkeypatch: pytest.MonkeyPatch) -> None:
-    write = book._store.append
     full = True
 
-    def refuse(target: str, entries: Sequence[Entry]) -> None:
+    def refuse(path: Path, data: bytes) -> None:
         if full:
             raise TransientError("no space left")
-        write(target, entries)
+        append_durable(path, data)
 
-    monkeypatch.setattr(book._store, "append", refuse)
+    monkeypatch.setattr("canary.monitor.book.append_durable", refuse)
     put = time.monotonic()
     book.put("decision", {}, 200.0)
     assert not book.settle(0.3)
@@ -119,13 +119,24 @@ def test_a_disk_that_refuses_is_told_and_tried_again(book: Book, monkeypatch: py
 
 
 def test_a_disk_that_hangs_holds_up_nobody(book: Book, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(book._store, "append", lambda *_: time.sleep(2))
+    monkeypatch.setattr("canary.monitor.book.append_durable", lambda *_: time.sleep(2))
     begun = time.monotonic()
     book.put("decision", {}, 200.0)
     book.put("look", {}, 201.0)
     assert book.tampered() == ""
     assert not book.settle(0.1)
     assert time.monotonic() - begun < 1
+
+
+def test_a_long_one_is_not_read_again_for_each_entry(book: Book, monkeypatch: pytest.MonkeyPatch) -> None:
+    def read(_: Path) -> list[bytes]:
+        raise AssertionError("it was read")
+
+    monkeypatch.setattr("canary.local.ledger_store.read_lines", read)
+    for number in range(5):
+        book.put("look", {"n": number}, 200.0 + number)
+        assert book.settle(5), book.fault
+    assert (len(lines(book)), verify(lines(book)), book.tampered()) == (8, None, "")
 
 
 def test_one_that_is_not_whole_is_not_gone_on_with(book: Book, tmp_path: Path) -> None:
