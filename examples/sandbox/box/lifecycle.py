@@ -160,10 +160,23 @@ def _have_ledger() -> None:
     for name in (LEDGER, KEYS, SEALS):
         if name not in there:
             docker("volume", "create", name)
-        # Each time: who was interrupted between these two goes on here.
-        only = ("--rm", "--cap-drop", "ALL", "--cap-add", "CHOWN", "--network", "none", "--read-only")
-        mount = ("--user", "0", "--volume", f"{name}:/kept", "--entrypoint", "chown")
-        docker("run", *only, *mount, pins.read()["FILTER_IMAGE"], MONITOR_USER, "/kept")
+    # Each time: who was interrupted between these two goes on here.
+    only = (
+        "--rm",
+        "--cap-drop",
+        "ALL",
+        "--cap-add",
+        "CHOWN",
+        "--network",
+        "none",
+        "--read-only",
+        "--user",
+        "0",
+    )
+    mounts = [option for name in (LEDGER, KEYS, SEALS) for option in ("--volume", f"{name}:/kept/{name}")]
+    places = [f"/kept/{name}" for name in (LEDGER, KEYS, SEALS)]
+    image = pins.read()["FILTER_IMAGE"]
+    docker("run", *only, *mounts, "--entrypoint", "chown", image, MONITOR_USER, *places)
     have = f"test -e {KEY} || exec canary audit keygen {KEY}"
     _kept("sh", "-c", have, mounts=(f"{KEYS}:/run/keys",))
 
