@@ -10,7 +10,7 @@ from hypothesis import settings
 from xdist.remote import Producer
 from xdist.scheduler import LoadFileScheduling
 
-from tests import cluster
+from tests import cluster, docker
 from tests.kube.live import Place, a_namespace
 
 settings.register_profile("shared-machine", deadline=None, print_blob=True)
@@ -56,6 +56,16 @@ def real() -> Iterator[cluster.Cluster]:
     """A cluster whose node runs containers."""
     with standing(node=True) as found, environment(found.kubeconfig):
         yield found
+
+
+@pytest.fixture(scope="session")
+def daemon() -> Iterator[docker.Daemon]:
+    """A Docker daemon; what is loaded into it stays, what runs on it does not."""
+    try:
+        with docker.running() as found:
+            yield found
+    except docker.LackingError as lacking:
+        pytest.skip(str(lacking))
 
 
 @contextmanager

@@ -6,6 +6,7 @@
     builds       Kubernetes, a node's programs, Prometheus, from source: minutes at first, then kept
     e2e          real processes, sockets and signals, three at a time: mostly they wait
     solo         those of them that keep the processors busy, one after the other: demos, kills, READMEs
+    docker       a real Docker daemon, with the sandbox of the examples and what watches it
     cluster      the scripts that make both clusters: what they claim, and what they leave behind
     control-plane  releases against a real API server with RBAC; nodes and pods are simulated
     node         releases of real containers on a real node, scraped by a real Prometheus, two at a time
@@ -27,7 +28,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from xml.etree import ElementTree
 
-from tests import cluster, leftovers, tools
+from tests import cluster, docker, leftovers, tools
 from tests.cluster import build, made, upkeep
 
 ROOT = Path(__file__).parent.parent
@@ -45,18 +46,30 @@ PYTEST: dict[str, tuple[str, ...]] = {
         "-n",
         "2",
         "-m",
-        "not statistics and not e2e and not control_plane and not node and not cluster",
+        "not statistics and not e2e and not control_plane and not node and not cluster and not docker",
     ),
     "statistics": ("-n", "2", "-m", "statistics"),
     "e2e": ("-n", "3", "--dist", "loadfile", "-m", "e2e and not solo"),
     "solo": ("-m", "solo"),
+    "docker": ("-m", "docker"),
     "cluster": ("-m", "cluster"),
     "control-plane": ("-n", "4", "-m", "control_plane"),
     "node": ("-n", "2", "--dist", "loadfile", "-m", "node"),
 }
 CLUSTERS = {"control-plane": False, "node": True}
 """Tiers that need a cluster; True: with a node that runs containers."""
-TIERS = ("checks", "unit", "statistics", "builds", "e2e", "solo", "cluster", "control-plane", "node")
+TIERS = (
+    "checks",
+    "unit",
+    "statistics",
+    "builds",
+    "e2e",
+    "solo",
+    "docker",
+    "cluster",
+    "control-plane",
+    "node",
+)
 NOTHING_COLLECTED = 5
 
 
@@ -153,6 +166,8 @@ def run(tier: str, expression: str) -> Tally:
         tools.provide_prometheus()
     own: dict[str, Callable[[], Tally]] = {"checks": checks, "builds": builds}
     tally = own[tier]() if tier in own else clustered(tier, expression)
+    for name in docker.down() if tier == "docker" else ():
+        print(f"left running, ended now: {name}", flush=True)
     took = time.monotonic() - begun
     print(f"=== {tier}: {tally.passed} passed, {tally.failed} failed, {took:.1f} s", flush=True)
     return tally

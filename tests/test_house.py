@@ -21,6 +21,8 @@ PLANTS = {
     "lark": ("canary/rules/engine.py", "import lark"),
     "analysis": ("analysis/betting.py", "import analysis.judge"),
     "preflight": ("canary/preflight/finding.py", "import canary.preflight.checks"),
+    "safety": ("canary/safety/rule.py", "import canary.safety.watching"),
+    "monitor": ("canary/monitor/docker.py", "import canary.monitor.monitor"),
     "errors": ("canary/errors.py", "import analysis.words"),
     "pure": ("canary/core/weights.py", "import time"),
     "numpy": ("canary/core/decide.py", "import numpy"),

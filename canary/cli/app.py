@@ -17,6 +17,7 @@ from canary import __version__
 from canary.cli import (
     audit,
     control,
+    guard,
     inspect,
     kubernetes,
     local,
@@ -112,10 +113,31 @@ GROUPS: tuple[tuple[str, str, tuple[Command, ...]], ...] = (
                 "verify",
                 (
                     "canary audit verify ledger.jsonl",
+                    "canary audit verify --ledger /var/lib/canary/guard",
                     "canary audit verify --key seal.key.pub --seals /mnt/audit/shop.seals",
                 ),
             ),
             (audit.keygen, "keygen", ("canary audit keygen seal.key",)),
+        ),
+    ),
+    (
+        "guard",
+        "Watch a risky container, and end it when a rule says so.",
+        (
+            (
+                guard.run,
+                "run",
+                (
+                    "canary guard run --rules safety_rules.yaml --check",
+                    "canary guard run --rules safety_rules.yaml --container sandbox \\\n"
+                    "    --ledger /var/lib/canary/guard --reports /run/canary-reports/socket",
+                ),
+            ),
+            (
+                guard.watchdog,
+                "watchdog",
+                ("canary guard watchdog --container sandbox --socket /run/canary/watchdog.sock",),
+            ),
         ),
     ),
     (

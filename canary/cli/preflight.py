@@ -1,6 +1,7 @@
 """`preflight`: whether the ten points hold, and what a release that depends on them is told."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -31,9 +32,44 @@ WORDS = {
 INDENT = " " * 22
 
 
-def preflight(
+Container = Annotated[
+    str,
+    typer.Option(
+        "--container", metavar="NAME", help="A Docker container for risky code.", show_default=False
+    ),
+]
+Docker = Annotated[
+    str,
+    typer.Option("--docker", metavar="ADDRESS", help="With --container: unix:///PATH or tcp://HOST:PORT."),
+]
+Ledger = Annotated[
+    Path | None,
+    typer.Option("--ledger", metavar="DIR", help="With --container: of `guard run`.", show_default=False),
+]
+Key = Annotated[
+    list[Path] | None,
+    typer.Option("--key", metavar="FILE", help="With --ledger: checks its seals.", show_default=False),
+]
+Seals = Annotated[
+    list[Path] | None,
+    typer.Option("--seals", metavar="FILE", help="With --ledger: copies of its seals.", show_default=False),
+]
+Prometheus = Annotated[
+    str,
+    typer.Option("--prometheus", metavar="URL", help="With --container: has its alerts.", show_default=False),
+]
+
+
+def preflight(  # noqa: PLR0913 - a command's options are its arguments
     target: options.Target = None,
     where: options.Where = options.HERE,
+    *,
+    container: Container = "",
+    docker: Docker = "unix:///var/run/docker.sock",
+    ledger: Ledger = None,
+    key: Key = None,
+    seals: Seals = None,
+    prometheus: Prometheus = "",
     only: Only = None,
     skip: Skip = None,
     reason: Reason = "",
@@ -44,17 +80,30 @@ def preflight(
     Each is looked at where it holds, in the cluster or on this machine, and told with what was seen and how
     to mend it. What cannot be shown counts as a failure. Nothing is changed. The points: backup, monitoring,
     hardening, upgrade, recovery, access, secrets, network, limits, audit. `canary start --strict` depends
-    on them.
+    on them. With --container they are asked of a sandbox, which has no configuration and no releases.
 
     Exits 0 when all hold, 1 when one does not or cannot be shown, 2 usage, 8 out of reach.
     """
     skipped = reasons(skip, reason)
+    if container:
+        from canary import wiring_guard
+
+        asked = wiring_guard.BoxOptions(
+            container, docker, ledger, tuple(key or ()), tuple(seals or ()), prometheus
+        )
+        return _told(container, wiring_guard.preflight(asked, only or (), skipped), output)
+    if ledger or key or seals or prometheus:
+        raise typer.BadParameter("--ledger, --key, --seals and --prometheus go with --container")
     session = opened(where, target)
     from canary import wiring
 
     found = wiring.preflight(session.settings, session.ports, only=only or (), skipped=skipped)
+    _told(session.target, found, output)
+
+
+def _told(target: str, found: Sequence[Finding], output: Output) -> None:
     code = Exit.FOUND if stopping(found) else Exit.OK
-    emit(document(session.target, found, code), output, text(session.target, found))
+    emit(document(target, found, code), output, text(target, found))
     if code is not Exit.OK:
         raise typer.Exit(code)
 

@@ -43,6 +43,15 @@ Seals = Annotated[
 Events = Annotated[
     bool, typer.Option("--events", help="Kubernetes: compare with the seals among the events, too.")
 ]
+Monitored = Annotated[
+    Path | None,
+    typer.Option(
+        "--ledger",
+        metavar="DIR",
+        help="The ledger of a `canary guard run`: the folder that it was given.",
+        show_default=False,
+    ),
+]
 
 
 @dataclass
@@ -72,7 +81,7 @@ class Verdict:
         return Exit.FOUND if self.faults else Exit.OK
 
 
-def verify(
+def verify(  # noqa: PLR0913 - a command's options are its arguments
     ledger: Annotated[
         Path | None,
         typer.Argument(
@@ -83,6 +92,7 @@ def verify(
     ] = None,
     where: options.Where = options.HERE,
     *,
+    monitored: Monitored = None,
     key: Key = None,
     seals: Seals = None,
     events: Events = False,
@@ -96,6 +106,8 @@ def verify(
 
     Exits 0 when it is, 1 when it is not (each bad place is named), 2 when something cannot be read.
     """
+    if monitored is not None:
+        ledger = _monitored(ledger, monitored)
     asked = ledger is None or events or where != options.HERE
     session = opened(where) if asked else None
     verdict = Verdict(
@@ -116,6 +128,19 @@ def verify(
     _tell(verdict, output, compared=bool(copies), events=events)
     if verdict.faults:
         raise typer.Exit(verdict.code)
+
+
+def _monitored(ledger: Path | None, folder: Path) -> Path:
+    """The one ledger that a monitor has written into a folder."""
+    if ledger is not None:
+        raise InvalidError(f"both {ledger} and --ledger {folder} were named", remedy="Name one of them.")
+    found = sorted(folder.glob("*.jsonl"))
+    if len(found) != 1:
+        held = ", ".join(str(one) for one in found) or "none"
+        raise MissingError(
+            f"wanted one ledger in {folder}, found {held}", remedy="Name one: `canary audit verify FILE`."
+        )
+    return found[0]
 
 
 def _chain(verdict: Verdict, lines: Sequence[str], head: str, length: int | None) -> None:

@@ -62,8 +62,12 @@ class Document:
         return self.lines.get(place, 1)
 
 
-def parse(text: str) -> Document:
-    """Read a YAML text. Never raises: what is wrong is in `faults`."""
+def parse(text: str, begins: str = "target") -> Document:
+    """Read a YAML text. Never raises: what is wrong is in `faults`.
+
+    Args:
+        begins: the key that such a file begins with, for those who give something else.
+    """
     document = Document()
     try:
         loader = _Loader(text)
@@ -78,10 +82,12 @@ def parse(text: str) -> Document:
         document.faults.append(Fault(1, (), "lists or mappings are nested too deeply"))
         return document
     if node is None:
-        document.faults.append(Fault(1, (), "the file is empty, wanted a mapping that begins with `target:`"))
+        document.faults.append(
+            Fault(1, (), f"the file is empty, wanted a mapping that begins with `{begins}:`")
+        )
     elif not isinstance(node, yaml.MappingNode):
         document.faults.append(
-            Fault(_line(node), (), f"found {_kind(node)}, wanted a mapping that begins with `target:`")
+            Fault(_line(node), (), f"found {_kind(node)}, wanted a mapping that begins with `{begins}:`")
         )
     else:
         document.values = _Walk(document).value(node, (), ())

@@ -2,9 +2,9 @@
 
 import difflib
 import types
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Union, get_args, get_origin
+from typing import Any, Union, cast, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
@@ -31,19 +31,13 @@ def load(path: Path) -> Settings:
             wanted a duration such as 15s`.
         MissingError: there is no such file. DeniedError: it may not be read.
     """
-    document = parse(_text(path))
+    document = parse(text_of(path))
     faults = list(document.faults)
     file, found = _validated(document)
     faults += found
-    if faults or file is None:
-        lines = [_line(path, fault) for fault in sorted(faults, key=lambda one: (one.line, str(one.place)))]
-        many = f"{len(lines)} faults" if len(lines) > 1 else "a fault"
-        raise InvalidError(
-            f"{path} has {many}",
-            faults=list(dict.fromkeys(lines)),
-            remedy="Correct the file and try again; `canary schema` describes every key.",
-        )
-    return resolve(path, file)
+    raise_faults(path, faults, "Correct the file and try again; `canary schema` describes every key.")
+    # Without faults there is a file.
+    return resolve(path, cast(File, file))
 
 
 def documents(path: Path) -> list[Document]:
@@ -53,10 +47,10 @@ def documents(path: Path) -> list[Document]:
         MissingError: there is no such file. DeniedError: it may not be read. InvalidError: it cannot be, or
             is larger than 16 MiB.
     """
-    return parse_all(_text(path, 64 * MAX_BYTES, "--config"))
+    return parse_all(text_of(path, 64 * MAX_BYTES, "--config"))
 
 
-def _text(path: Path, most: int = MAX_BYTES, option: str = "-f") -> str:
+def text_of(path: Path, most: int = MAX_BYTES, option: str = "-f") -> str:
     """The text of a file of at most so many bytes, which was named by this option."""
     try:
         with path.open("rb") as stream:
@@ -90,6 +84,19 @@ def _unreadable(path: Path, fault: OSError, option: str) -> CanaryError:
     return InvalidError(f"{path} cannot be read: {fault.strerror}", remedy=f"Name a file with {option}.")
 
 
+def raise_faults(path: Path, faults: Sequence[Fault], remedy: str) -> None:
+    """Tell all faults of a file at once, by their lines; nothing when there are none.
+
+    Raises:
+        InvalidError: there are some.
+    """
+    if not faults:
+        return
+    lines = [_line(path, fault) for fault in sorted(faults, key=lambda one: (one.line, str(one.place)))]
+    many = f"{len(lines)} faults" if len(lines) > 1 else "a fault"
+    raise InvalidError(f"{path} has {many}", faults=list(dict.fromkeys(lines)), remedy=remedy)
+
+
 def _line(path: Path, fault: Fault) -> str:
     field = _field(fault.place)
     return f"{path}:{fault.line}: {field}: {fault.text}" if field else f"{path}:{fault.line}: {fault.text}"
@@ -112,7 +119,7 @@ def _validated(document: Document) -> tuple[File | None, list[Fault]]:
         file = File.model_validate(document.values)
     except ValidationError as wrong:
         details = wrong.errors(include_url=False)
-        faults = [_told(document, one) for one in details if tuple(one["loc"]) not in spoilt]
+        faults = [told(document, one) for one in details if tuple(one["loc"]) not in spoilt]
         file, doubtful = _sound_part(document.values, details)
         return None, [*faults, *_checked(document, file, doubtful | spoilt)]
     return file, _checked(document, file, spoilt)
@@ -160,13 +167,14 @@ def _overlap(one: Place, other: Place) -> bool:
     return all(left == right for left, right in zip(one, other, strict=False))
 
 
-def _told(document: Document, detail: ErrorDetails) -> Fault:
+def told(document: Document, detail: ErrorDetails, model: type[BaseModel] = File) -> Fault:
+    """What pydantic has found, as a fault of the file that a model describes."""
     place: Place = tuple(detail["loc"])
     kind = detail["type"]
     if kind == "missing":
-        text = f"is missing, wanted: {_description(place)}"
+        text = f"is missing, wanted: {_description(place, model)}"
     elif kind == "extra_forbidden":
-        text = _unknown(place)
+        text = _unknown(place, model)
     else:
         text = f"found {_found(document, detail, place)}, {_wanted(detail)}"
     return Fault(document.line(place), place, text)
@@ -187,6 +195,7 @@ _PLAIN = {
     "greater_than_equal": "wanted at least {ge}",
     "less_than_equal": "wanted at most {le}",
     "too_short": "wanted at least {min_length} in it",
+    "bool_type": "wanted true or false",
     "list_type": "wanted a list, such as [a, b]",
     "dict_type": "wanted a mapping, such as {{key: value}}",
     "model_type": "wanted a mapping, such as {{key: value}}",
@@ -210,34 +219,33 @@ def _one_of(expected: str, found: object) -> str:
     return f"wanted one of {', '.join(words)}" + (f"; did you mean {close[0]}?" if close else "")
 
 
-def _unknown(place: Place) -> str:
+def _unknown(place: Place, model: type[BaseModel] = File) -> str:
     """What an unknown key may have been meant for."""
     key = str(place[-1])
-    if len(place) == 1 and key in NOT_YET:
+    if model is File and len(place) == 1 and key in NOT_YET:
         return "is not supported yet by this version: take it out"
-    known = list(_section(place[:-1]).model_fields)
-    if meant := _meant(place):
+    known = list(_section(place[:-1], model).model_fields)
+    if meant := _meant(place, model):
         return f"is not a known key; did you mean `{meant}`?"
-    elsewhere = [path for path in _paths(File) if path.split(".")[-1] == key]
+    elsewhere = [path for path in _paths(model) if path.split(".")[-1] == key]
     if len(elsewhere) == 1:
         return f"is not a known key here; did you mean `{elsewhere[0]}`?"
     return f"is not a known key; wanted one of {', '.join(known)}"
 
 
-def _meant(place: Place) -> str | None:
-    known = list(_section(place[:-1]).model_fields)
+def _meant(place: Place, model: type[BaseModel] = File) -> str | None:
+    known = list(_section(place[:-1], model).model_fields)
     close = difflib.get_close_matches(str(place[-1]), known, n=1, cutoff=0.6)
     return close[0] if close else None
 
 
-def _description(place: Place) -> str:
-    field = _section(place[:-1]).model_fields[str(place[-1])]
+def _description(place: Place, model: type[BaseModel]) -> str:
+    field = _section(place[:-1], model).model_fields[str(place[-1])]
     return field.description or str(place[-1])
 
 
-def _section(place: Place) -> type[BaseModel]:
-    """The model that stands at a place."""
-    model: type[BaseModel] = File
+def _section(place: Place, model: type[BaseModel]) -> type[BaseModel]:
+    """The model that stands at a place of another."""
     for part in place:
         if isinstance(part, str):
             model = _models(model.model_fields[part].annotation)[0]

@@ -19,10 +19,11 @@ class LocalLedger:
 
     Args:
         state_dir: made if it does not exist. On a local disk.
+        folder: another one in it; empty: the state folder itself.
     """
 
-    def __init__(self, state_dir: Path) -> None:
-        self._folder = state_dir / "ledger"
+    def __init__(self, state_dir: Path, folder: str = "ledger") -> None:
+        self._folder = state_dir / folder
 
     def append(self, target: str, entries: Sequence[Entry]) -> None:
         """Durable once returned. Entries already there (same number and hash) are passed over.
@@ -34,7 +35,7 @@ class LocalLedger:
         """
         if not entries:
             return
-        path = self._path(target)
+        path = self.path(target)
         ensure_directory(self._folder)
         with locked(path.with_suffix(".lock")):
             lines = read_lines(path)
@@ -52,14 +53,15 @@ class LocalLedger:
         Raises:
             InvalidError: a line is not an entry; it is named.
         """
-        path = self._path(target)
+        path = self.path(target)
         return tuple(_entry(path, number, line) for number, line in enumerate(read_lines(path), 1))
 
     def lines(self, target: str) -> tuple[str, ...]:
         """What stands in the file, line by line, whatever it is. A torn last line is left out."""
-        return tuple(line.decode(errors="replace") for line in read_lines(self._path(target)))
+        return tuple(line.decode(errors="replace") for line in read_lines(self.path(target)))
 
-    def _path(self, target: str) -> Path:
+    def path(self, target: str) -> Path:
+        """Where it is, or will be."""
         return self._folder / f"{quote(target, safe='')}.jsonl"
 
 

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping, Sequence
 
-from canary.preflight.facts import Alert, Alerts, Facts
+from canary.preflight.facts import Alert, Alerts, Box, Facts
 from canary.preflight.finding import Parts, Unseen, bad, good
 from canary.preflight.routes import reached
 
@@ -12,11 +12,7 @@ def monitoring(facts: Facts) -> Parts:
     """From the rule to a receiver that tells a person."""
     found = facts.alerts
     if found is None:
-        yield bad(
-            "no Prometheus is named: no alert rule can be shown",
-            f"Name it in {facts.file}: `analysis.source.prometheus.url`, or `preflight.prometheus.url` when "
-            "it serves the alerts alone.",
-        )
+        yield bad("no Prometheus is named: no alert rule can be shown", _where_to_name_it(facts))
         return
     if isinstance(found, Unseen):
         yield found.part
@@ -24,6 +20,15 @@ def monitoring(facts: Facts) -> Parts:
     mine = [one for one in found.rules if concerns(one, facts.target, facts.namespace)]
     yield from _rules(facts, found, mine)
     yield from _route(found, [_labels(one, facts.namespace) for one in mine])
+
+
+def _where_to_name_it(facts: Facts) -> str:
+    if isinstance(facts.place, Box):
+        return "Name it: --prometheus URL."
+    return (
+        f"Name it in {facts.file}: `analysis.source.prometheus.url`, or `preflight.prometheus.url` when "
+        "it serves the alerts alone."
+    )
 
 
 def _labels(rule: Alert, namespace: str) -> Mapping[str, str]:

@@ -3,44 +3,81 @@
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from canary.preflight import alerts, host, network, pods, recovery, releases
-from canary.preflight.facts import Facts, Host
+from canary.preflight import alerts, box, host, network, pods, recovery, releases
+from canary.preflight.facts import Box, Facts, Host
 from canary.preflight.finding import Finding, Parts, Point, added
 
 Check = Callable[[Facts], Parts]
 
 
 def _hardening(facts: Facts) -> Parts:
-    place = facts.place
-    return host.hardening(place, facts.asked) if isinstance(place, Host) else pods.hardening(place)
+    match facts.place:
+        case Host() as place:
+            return host.hardening(place, facts.asked)
+        case Box() as place:
+            return box.hardening(place)
+        case place:
+            return pods.hardening(place)
 
 
 def _access(facts: Facts) -> Parts:
-    place = facts.place
-    return host.access(place) if isinstance(place, Host) else pods.access(place, facts.asked)
+    match facts.place:
+        case Host() as place:
+            return host.access(place)
+        case Box() as place:
+            return box.access(place)
+        case place:
+            return pods.access(place, facts.asked)
 
 
 def _secrets(facts: Facts) -> Parts:
-    place = facts.place
-    return host.secrets(place) if isinstance(place, Host) else pods.secrets(place)
+    match facts.place:
+        case Host() as place:
+            return host.secrets(place)
+        case Box() as place:
+            return box.secrets(place)
+        case place:
+            return pods.secrets(place)
 
 
 def _network(facts: Facts) -> Parts:
-    place = facts.place
-    return host.network(place) if isinstance(place, Host) else network.network(place)
+    match facts.place:
+        case Host() as place:
+            return host.network(place)
+        case Box() as place:
+            return box.network(place)
+        case place:
+            return network.network(place)
 
 
 def _limits(facts: Facts) -> Parts:
-    place = facts.place
-    return host.limits(place) if isinstance(place, Host) else pods.limits(place)
+    match facts.place:
+        case Host() as place:
+            return host.limits(place)
+        case Box() as place:
+            return box.limits(place)
+        case place:
+            return pods.limits(place)
+
+
+def _backup(facts: Facts) -> Parts:
+    return box.backup(facts.place) if isinstance(facts.place, Box) else recovery.backup(facts)
+
+
+def _upgrade(facts: Facts) -> Parts:
+    return box.upgrade(facts.place) if isinstance(facts.place, Box) else releases.upgrade(facts)
+
+
+def _recovery(facts: Facts) -> Parts:
+    return box.recovery(facts.place) if isinstance(facts.place, Box) else recovery.recovery(facts)
 
 
 CHECKS: Mapping[Point, Check] = {
-    Point.BACKUP: recovery.backup,
+    Point.BACKUP: _backup,
     Point.MONITORING: alerts.monitoring,
     Point.HARDENING: _hardening,
-    Point.UPGRADE: releases.upgrade,
-    Point.RECOVERY: recovery.recovery,
+    Point.UPGRADE: _upgrade,
+    Point.RECOVERY: _recovery,
     Point.ACCESS: _access,
     Point.SECRETS: _secrets,
     Point.NETWORK: _network,

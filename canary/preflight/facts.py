@@ -254,6 +254,56 @@ class Host:
 
 
 @dataclass(frozen=True)
+class Mounted:
+    """Something that a container sees of its host.
+
+    Attributes:
+        source, target: its place on the host, and in the container. kind: `bind`, `volume` or `tmpfs`.
+        in_memory: it is gone when nobody has it mounted any more; None: not known.
+    """
+
+    source: str
+    target: str
+    writable: bool
+    kind: str = "bind"
+    in_memory: bool | None = False
+
+
+@dataclass(frozen=True)
+class Box:
+    """A container for risky code, as Docker describes it.
+
+    Attributes:
+        image: as it was named when it was made. user: `UID:GID`, or empty: that of the image.
+        added: capabilities that were added. drops_all: all others are dropped.
+        shares: `network`, `process numbers`, `shared memory` -> whose, empty: its own.
+        network: `none`, or the name of one. ports: that are published.
+        memory, swap: bytes; `swap` counts both, 0: none was said, -1: no end. cores: 0: no limit.
+        processes: at most so many; 0: no limit. secrets: in its environment.
+    """
+
+    name: str
+    image: str
+    user: str
+    privileged: bool
+    added: tuple[str, ...]
+    drops_all: bool
+    no_new_privileges: bool
+    unconfined: bool
+    read_only: bool
+    restart: str
+    shares: Mapping[str, str]
+    network: str
+    ports: tuple[str, ...]
+    memory: int
+    swap: int
+    cores: float
+    processes: int
+    mounts: tuple[Mounted, ...]
+    secrets: tuple[Named, ...]
+
+
+@dataclass(frozen=True)
 class Facts:
     """All that the points are decided on.
 
@@ -272,4 +322,4 @@ class Facts:
     alerts: Alerts | Unseen | None
     history: History
     ledger: Ledger | Unseen
-    place: Pods | Host
+    place: Pods | Host | Box

@@ -232,7 +232,10 @@ class _Look:
                 holding = [one for one in self._figures.get(name, ()) if _compared(of, one)]
                 return [_written(of, _worst(of, holding))] if holding else []
             case Fact(name):
-                return [name]
+                whose = next(
+                    (one.subject for one in self._figures.get(name, ()) if _so(one) and one.subject), ""
+                )
+                return [f"{name} ({whose})" if whose else name]
             case Not():
                 return [_negated(of.of, self._figures)]
             case All(parts) | Some(parts):

@@ -322,3 +322,15 @@ def test_the_audit_point_sees_a_chain_that_was_written_anew(
     capsys.readouterr()
     status, said = audit_point(cli, capsys)
     assert (status, told in said) == ("fail", True), said
+
+
+def test_options_of_a_container_go_with_a_container(cli: Cli, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.run("preflight", "--ledger", "ledger") == 2
+    assert "go with --container" in capsys.readouterr().err
+
+
+def test_a_container_that_cannot_be_asked_about_is_out_of_reach(
+    cli: Cli, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.run("preflight", "--container", "box", "--docker", "tcp://127.0.0.1:1") == 8
+    assert "Docker does not answer" in capsys.readouterr().err

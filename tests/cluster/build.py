@@ -57,6 +57,8 @@ COREDNS = Program("coredns", "coredns")
 NETPOL = Program("netpol", "netpol")
 """Enforces network policies: no part of the cluster either, since it is slow to notice new pods."""
 KUBE_SCORE = Program("kube-score", "kube-score", "github.com/zegl/kube-score/cmd/kube-score")
+COMPOSE = Program("compose", "compose")
+"""Reads compose files as Docker Compose 2 does: no part of the cluster."""
 ALL = (KUBE, KWOK, PAUSE, COREDNS, PROMETHEUS, PROMTOOL)
 
 

@@ -6,6 +6,7 @@ import json
 import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from sqlalchemy.exc import SQLAlchemyError
 from werkzeug.exceptions import BadRequest
@@ -29,8 +30,7 @@ def parser() -> argparse.ArgumentParser:
         default=os.environ.get("RELEASE") or FIRST,
         help=f"which release it is: {', '.join(RELEASES)}; default: RELEASE, or {FIRST}",
     )
-    made.add_argument("--host", default="127.0.0.1", help="address to listen on; 0.0.0.0 in a container")
-    made.add_argument("--port", type=int, default=8000, help="port to listen on")
+    _add_address(made)
     made.add_argument(
         "--admin-port", type=int, help="port on 127.0.0.1 where faults are switched; default: none"
     )
@@ -62,6 +62,12 @@ def parser() -> argparse.ArgumentParser:
     switch.add_argument("faults", help="such as errors=0.02; errors=0 switches it off; `none` all")
     switch.add_argument("--at", type=int, required=True, metavar="PORT", help="its --admin-port")
     return made
+
+
+def _add_address(made: argparse.ArgumentParser) -> None:
+    made.add_argument("--host", default="127.0.0.1", help="address to listen on; 0.0.0.0 in a container")
+    made.add_argument("--port", type=int, default=8000, help="port to listen on")
+    made.add_argument("--unix", type=Path, metavar="PATH", help="listen on this socket, and on no port")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -113,7 +119,8 @@ def _serve(given: argparse.Namespace) -> int:
     engine = connect(settings.database_url(), connections=serving.THREADS)
     state = State(chosen, Users(engine, chosen), Metrics(chosen.name))
     state.faults.switch(faults.parse(given.fault))
-    return serving.serve(state, given.host, given.port, admin_port=given.admin_port)
+    address = serving.Address(given.host, given.port, given.unix)
+    return serving.serve(state, address, admin_port=given.admin_port)
 
 
 def _migrate(chosen: Release, to: int | None, *, make: bool) -> int:

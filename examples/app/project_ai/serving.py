@@ -7,6 +7,8 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
@@ -54,10 +56,30 @@ def log_to_stderr() -> None:
     logging.getLogger("waitress.queue").setLevel(logging.ERROR)
 
 
-def serve(state: State, host: str, port: int, *, admin_port: int | None = None) -> int:
+@dataclass(frozen=True)
+class Address:
+    """Where it listens: a host and a port, or a socket in a folder, for one that has no network."""
+
+    host: str
+    port: int
+    unix: Path | None = None
+
+    @property
+    def listen(self) -> dict[str, Any]:
+        """As waitress is told."""
+        if self.unix is not None:
+            return {"unix_socket": str(self.unix), "unix_socket_perms": "660"}
+        return {"host": self.host, "port": self.port}
+
+    def __str__(self) -> str:
+        return f"{self.host}:{self.port}" if self.unix is None else str(self.unix)
+
+
+def serve(state: State, address: Address, *, admin_port: int | None = None) -> int:
     """Serve until SIGTERM or SIGINT; the exit status.
 
     Args:
+        address: where it listens.
         admin_port: where faults are switched, on 127.0.0.1 only; None: nowhere. 0: any that is free.
 
     Raises:
@@ -68,14 +90,17 @@ def serve(state: State, host: str, port: int, *, admin_port: int | None = None) 
     def asked(_number: int, _frame: FrameType | None) -> None:
         stop.set()
 
-    server = _listening(make_app(state), host, port)
+    server = _listening(make_app(state), address)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, asked)
     if admin_port is not None:
-        admin = _listening(admin_app(state), "127.0.0.1", admin_port, threads=1)
+        admin = _listening(admin_app(state), Address("127.0.0.1", admin_port), threads=1)
         threading.Thread(target=admin.run, name="admin", daemon=True).start()
         _say("admin", port=int(admin.effective_port))
-    _say("listening", host=host, port=int(server.effective_port), version=state.release.name)
+    if address.unix is None:
+        _say("listening", host=address.host, port=int(server.effective_port), version=state.release.name)
+    else:
+        _say("listening", socket=str(address.unix), version=state.release.name)
     _turn(server, stop.is_set)
     state.draining = True
     _say("draining")
@@ -114,14 +139,13 @@ def admin_app(state: State) -> Flask:
     return app
 
 
-def _listening(app: Flask, host: str, port: int, threads: int = THREADS) -> BaseWSGIServer:
+def _listening(app: Flask, address: Address, threads: int = THREADS) -> BaseWSGIServer:
     try:
-        return create_server(app, host=host, port=port, threads=threads, ident=None, channel_timeout=60)
+        return create_server(app, **address.listen, threads=threads, ident=None, channel_timeout=60)
     except (OSError, ValueError) as fault:
         why = fault.strerror if isinstance(fault, OSError) else str(fault)
-        raise ProblemError(
-            f"cannot listen on {host}:{port}: {why}", remedy="Choose another --port."
-        ) from None
+        remedy = "Choose another --port." if address.unix is None else "Choose another place for --unix."
+        raise ProblemError(f"cannot listen on {address}: {why}", remedy=remedy) from None
 
 
 def _turn(server: BaseWSGIServer, done: Callable[[], bool]) -> None:

@@ -8,6 +8,7 @@ import threading
 import time
 from pathlib import Path
 
+import httpx
 import pytest
 
 from tests.examples.app.stage import APP, PATIENCE_S, ask, environment, listening, run
@@ -81,6 +82,22 @@ def test_a_request_under_way_is_answered_though_it_is_told_to_end(here: dict[str
         slow.join()
         assert process.wait(PATIENCE_S) == 0
     assert answers == [200]
+
+
+def test_without_a_network_it_is_asked_at_a_socket(here: dict[str, str], tmp_path: Path) -> None:
+    place = tmp_path / "app.sock"
+    command = [sys.executable, "-m", "project_ai", "--unix", str(place)]
+    with subprocess.Popen(command, env=here, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        assert json.loads(process.stderr.readline())["socket"] == str(place)
+        assert place.stat().st_mode & 0o777 == 0o660
+        ways = httpx.HTTPTransport(uds=str(place))
+        with httpx.Client(transport=ways, timeout=PATIENCE_S) as client:
+            assert client.get("http://sandbox/health/ready").json() == {"status": "ready"}
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(PATIENCE_S) == 0
+    again = run(here, "--unix", str(tmp_path / "none" / "app.sock"))
+    assert (again.code, "Choose another place for --unix" in again.err) == (2, True), again.err
 
 
 def test_faults_are_switched_at_the_admin_port_and_a_crash_is_one(here: dict[str, str]) -> None:
