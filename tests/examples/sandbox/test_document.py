@@ -58,7 +58,7 @@ def documented(daemon: Daemon) -> Iterator[Daemon]:
     said = compose(daemon, "up", "--detach")
     assert "WARN" not in said
     yield daemon
-    compose(daemon, "down", "--volumes")
+    compose(daemon, "down", "--volumes", "--timeout", "1")
 
 
 def inside(daemon: Daemon, script: str, name: str = "project-ai-sandbox", *arguments: str) -> str:
@@ -129,12 +129,12 @@ def test_its_names_are_asked_outside(daemon: Daemon, tmp_path: Path) -> None:
         inside(daemon, says)
         assert asked.stdout is not None
         assert "all-i-know" in asked.stdout.readline()
-    compose(daemon, "down", "--volumes")
+    compose(daemon, "down", "--volumes", "--timeout", "1")
 
 
 def test_its_data_are_on_the_disk_without_an_end_and_outlive_it(documented: Daemon) -> None:
     inside(documented, "open('/app/data/big', 'wb').write(b'x' * (200 << 20))")
-    compose(documented, "down")
+    compose(documented, "down", "--timeout", "1")
     assert documented.docker("volume", "ls", "--quiet").split() == ["document_sandbox_data"]
     compose(documented, "up", "--detach")
     assert inside(documented, "import os; print(os.path.getsize('/app/data/big') >> 20)") == "200\n"
