@@ -62,7 +62,7 @@ def real() -> Iterator[cluster.Cluster]:
 def daemon() -> Iterator[docker.Daemon]:
     """A Docker daemon; what is loaded into it stays, what runs on it does not."""
     try:
-        with docker.running() as found:
+        with docker.running(docker.place()) as found:
             yield found
     except docker.LackingError as lacking:
         pytest.skip(str(lacking))

@@ -6,7 +6,7 @@
     builds       Kubernetes, a node's programs, Prometheus, from source: minutes at first, then kept
     e2e          real processes, sockets and signals, three at a time: mostly they wait
     solo         those of them that keep the processors busy, one after the other: demos, kills, READMEs
-    docker       a real Docker daemon, with the sandbox of the examples and what watches it
+    docker       real Docker daemons, with the sandbox of the examples and what watches it, two at a time
     cluster      the scripts that make both clusters: what they claim, and what they leave behind
     control-plane  releases against a real API server with RBAC; nodes and pods are simulated
     node         releases of real containers on a real node, scraped by a real Prometheus, two at a time
@@ -51,7 +51,7 @@ PYTEST: dict[str, tuple[str, ...]] = {
     "statistics": ("-n", "2", "-m", "statistics"),
     "e2e": ("-n", "3", "--dist", "loadfile", "-m", "e2e and not solo"),
     "solo": ("-m", "solo"),
-    "docker": ("-m", "docker"),
+    "docker": ("-n", "2", "--dist", "loadfile", "-m", "docker"),
     "cluster": ("-m", "cluster"),
     "control-plane": ("-n", "4", "-m", "control_plane"),
     "node": ("-n", "2", "--dist", "loadfile", "-m", "node"),
@@ -166,8 +166,6 @@ def run(tier: str, expression: str) -> Tally:
         tools.provide_prometheus()
     own: dict[str, Callable[[], Tally]] = {"checks": checks, "builds": builds}
     tally = own[tier]() if tier in own else clustered(tier, expression)
-    for name in docker.down() if tier == "docker" else ():
-        print(f"left running, ended now: {name}", flush=True)
     took = time.monotonic() - begun
     print(f"=== {tier}: {tally.passed} passed, {tally.failed} failed, {took:.1f} s", flush=True)
     return tally
@@ -192,7 +190,10 @@ def stoppable() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
-        for name in leftovers.end(mark):
+        left = leftovers.end(mark)
+        # Containers do not carry the mark. Whoever had their daemon has ended by now.
+        left += [f"docker {name}" for where in docker.places() for name in docker.down(where)]
+        for name in left:
             print(f"left running, ended now: {name}", flush=True)
 
 

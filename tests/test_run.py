@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests import leftovers, tools
+from tests import docker, leftovers, tools
 from tests.run import TIERS, Tally, main, tallied
 
 MIXED = """<testsuites><testsuite>
@@ -50,6 +50,7 @@ def no_leftovers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(leftovers, "marked", lambda _: "none")
     monkeypatch.setattr(leftovers, "end", lambda _: [])
     monkeypatch.setattr(leftovers, "end_of_dead_runs", list)
+    monkeypatch.setattr(docker, "places", list)
 
 
 @pytest.mark.usefixtures("no_leftovers")

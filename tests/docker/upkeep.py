@@ -1,6 +1,7 @@
 """Have the daemon, and take it down again: nothing of it stays but images."""
 
 import fcntl
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -41,6 +42,18 @@ def running(where: Where = HERE) -> Iterator[Daemon]:
             yield daemon.start(where)
         finally:
             daemon.stop(where)
+
+
+def places() -> list[Where]:
+    """Where daemons of this checkout have been: one, and one for each of several workers."""
+    found = [HERE, *(Where(folder) for folder in sorted(HERE.cache.glob("gw*")))]
+    return [where for where in found if where.cache.exists()]
+
+
+def place() -> Where:
+    """That of this process: a worker of several has a daemon of its own."""
+    worker = os.environ.get("PYTEST_XDIST_WORKER")
+    return Where(HERE.cache / worker) if worker else HERE
 
 
 def down(where: Where = HERE) -> list[str]:
