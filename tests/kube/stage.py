@@ -3,11 +3,11 @@
 import json
 import subprocess
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, Self
 
 from canary.core.release import Release
 from canary.kube.pods import alive, pod_of
@@ -27,18 +27,17 @@ SHORT: Json = {
 
 
 @dataclass
-class Floor:
-    """Watches the ready pods of both arms for as long as it is open; `fewest` and `most` of them so far."""
+class Followed:
+    """Watches all objects of a kind, those of both arms, for as long as it is open."""
 
     session: Session
     selector: str = "app=web"
-    fewest: int = 10_000
-    most: int = 0
     _over: bool = False
     _watch: Watch | None = None
     _fault: Exception | None = None
+    kind: ClassVar[tuple[str, str]]
 
-    def __enter__(self) -> "Floor":
+    def __enter__(self) -> Self:
         self._thread = threading.Thread(target=self._follow, daemon=True)
         self._thread.start()
         return self
@@ -49,10 +48,10 @@ class Floor:
             self._watch.stop()
         self._thread.join(10)
         if kind is None and self._fault is not None:
-            raise AssertionError("the floor was not watched to the end") from self._fault
+            raise AssertionError("it was not watched to the end") from self._fault
 
     def _follow(self) -> None:
-        path = self.session.path("v1", "pods")
+        path = self.session.path(*self.kind)
         try:
             while not self._over:
                 self._follow_from(path, self.session.get(path, labelSelector=self.selector))
@@ -60,23 +59,47 @@ class Floor:
             self._fault = None if self._over else fault
 
     def _follow_from(self, path: str, found: Json) -> None:
-        pods = {one["metadata"]["uid"]: one for one in found.get("items") or []}
-        self._note(pods)
+        there = {one["metadata"]["uid"]: one for one in found.get("items") or []}
+        self._note(there.values())
         since = found["metadata"]["resourceVersion"]
         self._watch = self.session.watch(path, since, 300, labelSelector=self.selector)
         for event in self._watch:
             if self._over:
                 return
             if event["type"] != "BOOKMARK":
-                pods[event["object"]["metadata"]["uid"]] = event["object"]
+                there[event["object"]["metadata"]["uid"]] = event["object"]
                 if event["type"] == "DELETED":
-                    pods.pop(event["object"]["metadata"]["uid"])
-                self._note(pods)
+                    there.pop(event["object"]["metadata"]["uid"])
+                self._note(there.values())
 
-    def _note(self, pods: Mapping[str, Json]) -> None:
-        living = [one for one in pods.values() if alive(one)]
-        self.fewest = min(self.fewest, sum(pod_of(one, "", 0.0).ready for one in living))
-        self.most = max(self.most, len(living))
+    def _note(self, there: Collection[Json]) -> None:
+        raise NotImplementedError
+
+
+@dataclass
+class Floor(Followed):
+    """`fewest`: ready pods so far."""
+
+    kind: ClassVar[tuple[str, str]] = ("v1", "pods")
+    fewest: int = 10_000
+
+    def _note(self, there: Collection[Json]) -> None:
+        ready = sum(pod_of(one, "", 0.0).ready for one in there if alive(one))
+        self.fewest = min(self.fewest, ready)
+
+
+@dataclass
+class Ceiling(Followed):
+    """`most`: pods asked for so far.
+
+    Not those that are there: on a busy machine one whose ReplicaSet was shrunk lives on for a moment.
+    """
+
+    kind: ClassVar[tuple[str, str]] = ("apps/v1", "replicasets")
+    most: int = 0
+
+    def _note(self, there: Collection[Json]) -> None:
+        self.most = max(self.most, sum(one["spec"]["replicas"] for one in there))
 
 
 @dataclass
