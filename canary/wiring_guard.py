@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from canary.errors import CanaryError, InvalidError, TransientError
+from canary.monitor.options import GuardOptions as GuardOptions
 from canary.preflight.finding import Finding, Point
 from canary.rules.condition import names
 from canary.safety.rule import DOES, SafetyRule
@@ -18,26 +19,6 @@ if TYPE_CHECKING:
     from canary.ports import Seals
     from canary.preflight.facts import Alerts, Ledger
     from canary.preflight.finding import Unseen
-
-
-@dataclass(frozen=True)
-class GuardOptions:
-    """What `guard run` was asked for; see `monitor.kit.Asked`. `alert_url_file`: holds the address."""
-
-    rules: tuple[SafetyRule, ...]
-    container: str
-    docker: str
-    ledger: Path | None = None
-    reports: Path | None = None
-    alert_url_file: Path | None = None
-    listen: tuple[str, int] | None = None
-    watchdog: Path | None = None
-    seal_key: Path | None = None
-    seal_to: tuple[Path, ...] = ()
-    wait_s: float | None = None
-    blind_after_s: float = 2.0
-    grace_s: float = 10.0
-    json: bool = False
 
 
 def safety_rules(path: Path) -> tuple[SafetyRule, ...]:
@@ -79,7 +60,7 @@ def rules_in_words(rules: tuple[SafetyRule, ...]) -> str:
     return "\n".join(told)
 
 
-def guard(options: GuardOptions, write: Callable[[str], None], warn: Callable[[str], None]) -> int:
+def guard(asked: GuardOptions, write: Callable[[str], None], warn: Callable[[str], None]) -> int:
     """Watch a container until it has ended; the exit code.
 
     Args:
@@ -88,40 +69,20 @@ def guard(options: GuardOptions, write: Callable[[str], None], warn: Callable[[s
     Raises:
         CanaryError: it could not begin.
     """
-    from canary.monitor.alerts import url_in
-    from canary.monitor.kit import Asked
     from canary.monitor.monitor import run
 
-    told = sorted({name for rule in options.rules for name in predicates(rule.condition)})
-    if told and options.reports is None:
+    told = sorted({name for rule in asked.rules for name in predicates(rule.condition)})
+    if told and asked.reports is None:
         raise InvalidError(
             f"the workload reports {', '.join(told)}, and without --reports nobody hears it",
             remedy="Name a socket with --reports PATH and mount its folder into the container. "
             "If it is no report: `canary guard run --rules FILE --check` says what each name means.",
         )
-    if options.ledger is None and options.seal_key is not None:
+    if asked.ledger is None and asked.seal_key is not None:
         raise InvalidError(
             "--seal-key without --ledger: there is nothing to seal", remedy="Name a --ledger DIR."
         )
-    url = url_in(options.alert_url_file) if options.alert_url_file is not None else ""
-    asked = Asked(
-        rules=options.rules,
-        container=options.container,
-        docker=options.docker,
-        ledger=options.ledger,
-        reports=options.reports,
-        alert_url=url,
-        alert_url_file=options.alert_url_file,
-        listen=options.listen,
-        watchdog=options.watchdog,
-        seal_key=options.seal_key,
-        seal_to=options.seal_to,
-        wait_s=options.wait_s,
-        blind_after_s=options.blind_after_s,
-        grace_s=options.grace_s,
-        json=options.json,
-    )
-    return run(asked, actor(), guard_seals(options.seal_key, options.seal_to), write, warn)
+    return run(asked, actor(), guard_seals(asked.seal_key, asked.seal_to), write, warn)
 
 
 def guard_seals(key: Path | None, to: tuple[Path, ...]) -> "Seals | None":

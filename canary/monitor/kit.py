@@ -5,7 +5,6 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 
 from canary.monitor.alerts import Alerts
 from canary.monitor.book import Book
@@ -13,48 +12,18 @@ from canary.monitor.docker import Docker
 from canary.monitor.exporter import Meters
 from canary.monitor.heart import BEAT_S, Link
 from canary.monitor.inspector import Inspector
+from canary.monitor.options import GuardOptions
 from canary.monitor.reports import Reports
 from canary.monitor.voice import Voice
 from canary.monitor.waker import Waker
 from canary.safety.orders import Tell
-from canary.safety.rule import SafetyRule
-
-
-@dataclass(frozen=True)
-class Asked:
-    """What the command was asked for.
-
-    Attributes:
-        rules: of the file. container: its name. docker: address of Docker.
-        ledger: folder; None: no ledger is kept. reports: path of the report socket; None: there is none.
-        alert_url: where alerts go, read from `alert_url_file`; empty: nowhere.
-        watchdog: socket of one that runs; None: start one.
-        wait_s: for the container to come; None: for ever. blind_after_s, grace_s: see `watching.Watch`.
-        json: lines are JSON.
-    """
-
-    rules: tuple[SafetyRule, ...]
-    container: str
-    docker: str
-    ledger: Path | None = None
-    reports: Path | None = None
-    alert_url: str = ""
-    alert_url_file: Path | None = None
-    listen: tuple[str, int] | None = None
-    watchdog: Path | None = None
-    seal_key: Path | None = None
-    seal_to: tuple[Path, ...] = ()
-    wait_s: float | None = None
-    blind_after_s: float = 2.0
-    grace_s: float = 10.0
-    json: bool = False
 
 
 @dataclass
 class Kit:
     """Everything that is open while a monitor runs. `session`: short id of the container that is watched."""
 
-    asked: Asked
+    asked: GuardOptions
     docker: Docker
     waker: Waker
     meters: Meters

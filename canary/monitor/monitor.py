@@ -6,14 +6,15 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 
 from canary.errors import CanaryError, Exit, TransientError
-from canary.monitor.alerts import Alerts
+from canary.monitor.alerts import Alerts, url_in
 from canary.monitor.book import Book
 from canary.monitor.docker import Docker
 from canary.monitor.exporter import Exporter, Meters
 from canary.monitor.eyes import Eyes, UnseenError
 from canary.monitor.heart import BEAT_S, joined, started
 from canary.monitor.inspector import WAITING_S, Inspector
-from canary.monitor.kit import Asked, Kit
+from canary.monitor.kit import Kit
+from canary.monitor.options import GuardOptions
 from canary.monitor.reports import Reports
 from canary.monitor.session import RECORD_S, SIGNALS, Session, measure_ledger
 from canary.monitor.voice import Voice
@@ -35,7 +36,7 @@ SETTLE_S = 5.0
 """So long ledger and alerts are waited for in the end."""
 
 
-def run(asked: Asked, actor: str, seals: Seals | None, write: Say, warn: Say) -> int:
+def run(asked: GuardOptions, actor: str, seals: Seals | None, write: Say, warn: Say) -> int:
     """Watch one container until it has ended.
 
     Args:
@@ -75,11 +76,11 @@ def _opened(kit: Kit, actor: str, seals: Seals | None) -> Iterator[None]:
     asked = kit.asked
     with ExitStack() as stack:
         stack.callback(kit.voice.settle, 2.0)
+        if asked.alert_url_file is not None:
+            kit.alerts = Alerts(url_in(asked.alert_url_file), kit.note)
         if asked.ledger is not None:
             kit.book = Book(asked.ledger, asked.container, actor, seals)
             kit.book.open()
-        if asked.alert_url:
-            kit.alerts = Alerts(asked.alert_url, kit.note)
         kit.inspector = Inspector(kit.docker, kit.waker.ring)
         stack.callback(kit.inspector.close)
         _first_answer(kit, kit.inspector)
@@ -113,7 +114,7 @@ def _first_answer(kit: Kit, inspector: Inspector) -> None:
         kit.waker.wait(WAITING_S)
 
 
-def _arguments(asked: Asked) -> list[str]:
+def _arguments(asked: GuardOptions) -> list[str]:
     """Of the watchdog that is started here."""
     found = ["--container", asked.container, "--docker", asked.docker]
     found += ["--blind-after", f"{asked.blind_after_s:g}s"]
@@ -146,7 +147,7 @@ def _watched(kit: Kit) -> Over:
     return _session(kit, container)
 
 
-def _begun(asked: Asked) -> dict[str, object]:
+def _begun(asked: GuardOptions) -> dict[str, object]:
     return {
         "watched": asked.container,
         "rules": [
@@ -202,7 +203,7 @@ def _hopeless(kit: Kit, begun: float) -> Over | None:
     return None
 
 
-def _reasons(asked: Asked, container: Container) -> list[str]:
+def _reasons(asked: GuardOptions, container: Container) -> list[str]:
     """Why a container is not watched but ended."""
     held = [asked.docker.partition("://")[2]] if asked.docker.startswith("unix://") else []
     if asked.ledger is not None:

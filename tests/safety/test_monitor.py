@@ -14,7 +14,8 @@ from canary.monitor import monitor
 from canary.monitor.book import Book
 from canary.monitor.exporter import Meters
 from canary.monitor.hands import has_ended
-from canary.monitor.kit import Asked, Kit, line
+from canary.monitor.kit import Kit, line
+from canary.monitor.options import GuardOptions
 from canary.monitor.session import Session
 from canary.monitor.voice import Voice
 from canary.monitor.waker import Waker
@@ -53,7 +54,7 @@ class Looks:
 def kit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Kit]:
     monkeypatch.setattr(monitor, "Eyes", Looks)
     box = Box(subprocess.Popen(["sleep", "1000"]))
-    asked = Asked(rules(), "box", "unix:///nowhere", ledger=tmp_path)
+    asked = GuardOptions(rules(), "box", "unix:///nowhere", ledger=tmp_path)
     book = Book(tmp_path, "box", "somebody")
     book.open()
     yield Kit(asked, box, Waker(), Meters(("egress",)), Voice(lambda _: None), book=book)
