@@ -13,16 +13,17 @@ from xdist.scheduler import LoadFileScheduling
 from tests import cluster, docker
 from tests.kube.live import Place, a_namespace
 
+TOGETHER = "tests/examples/secured/"
+
 settings.register_profile("shared-machine", deadline=None, print_blob=True)
 settings.load_profile("shared-machine")
 
 
 class _ByWhatTheyShare(LoadFileScheduling):  # type: ignore[misc]
-    """As `--dist loadfile`, but a folder of examples goes to one worker: its files share an installation."""
+    """As `--dist loadfile`, but one worker gets all files of `TOGETHER`: they share an installation."""
 
     def _split_scope(self, nodeid: str) -> str:
-        file = nodeid.split("::", 1)[0]
-        return file.rpartition("/")[0] if file.startswith("tests/examples/") else file
+        return TOGETHER if nodeid.startswith(TOGETHER) else nodeid.split("::", 1)[0]
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> _ByWhatTheyShare | None:
