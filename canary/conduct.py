@@ -73,9 +73,10 @@ def start(
     """
     check(settings, options)
     sealing.check(ports.seals)
-    patience, since = Patience(ports.clock, OUT_OF_REACH_S), ports.clock.monotonic()
+    patience = Patience(ports.clock, OUT_OF_REACH_S)
     while True:
         _heed(ports)
+        since = ports.clock.monotonic()
         found = ports.records.load(settings.target)
         if found is not None and found.release.settled and found.release.id == (options.release or None):
             return found
@@ -83,6 +84,8 @@ def start(
             if _is_same(ports, found.release, version, options):
                 return _join(ports, settings, found, options, reporter)
             _clear_the_way(ports, settings, found, version, options, reporter)
+            # What was waited for was carried out: the time it took is nobody's silence.
+            patience = Patience(ports.clock, OUT_OF_REACH_S)
             continue
         stable = stable_of(ports, settings)
         canary = ports.workloads.revise(stable, version, options.config)

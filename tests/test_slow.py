@@ -9,15 +9,16 @@ from canary.core.actions import Move
 from canary.core.assessed import Look
 from canary.core.ledger import verify
 from canary.core.observation import World
-from canary.core.release import Outcome, Phase
+from canary.core.release import Outcome, Phase, Release
 from canary.core.samples import Scrapes
 from canary.core.strategy import Guard
-from canary.errors import Exit, TransientError
-from canary.ports import MetricsQuery
+from canary.errors import ConflictError, Exit, TransientError
+from canary.patience import OUT_OF_REACH_S
+from canary.ports import MetricsQuery, Recorded
 from canary.record import strategy_from
 from canary.replay import replay_file
 from tests.fake_metrics import FakeMetrics
-from tests.fakes import FakeLease, FakeReporter
+from tests.fakes import FakeLease, FakeReporter, PowerCut, PowerLostError
 from tests.guarding import MIB, guard, guarded_by
 from tests.stage import GOOD, Stage, quick
 
@@ -159,3 +160,22 @@ def test_a_silence_loses_no_look_and_no_guard_that_waits_for_the_ledger(at: int)
     looks, guards = told(stage)
     assert looks == list(range(1, len(looks) + 1))
     assert guards == ["half"]
+
+
+def test_the_way_back_of_a_superseded_release_counts_as_nobodys_silence() -> None:
+    stage = Stage({"v2": GOOD, "v3": GOOD})
+    with pytest.raises(PowerLostError):
+        stage.run(cut=PowerCut(12))
+    written = stage.records.save
+
+    def overtaken_once(release: Release, *, expected: str | None) -> Recorded:
+        if release.version == "v3":
+            stage.records.save = written  # type: ignore[method-assign]
+            raise ConflictError("somebody wrote first")
+        if release.settled:
+            stage.clock.advance(2 * OUT_OF_REACH_S)
+        return written(release, expected=expected)
+
+    stage.records.save = overtaken_once  # type: ignore[method-assign]
+    assert stage.run("v3", supersede=True).outcome is Outcome.PROMOTED
+    assert not [note for note in stage.reporter.notes if "nothing was carried out" in note]
