@@ -11,6 +11,8 @@ from canary.errors import CanaryError
 from canary.monitor.docker import Docker
 from canary.safety.container import Container
 
+RECORD_S = 0.3
+"""So long an act waits for its intent to be on the disk; then it is done all the same."""
 SHARE = 0.5
 """What is left of its CPU to a container that is throttled."""
 PERIOD_US = 100_000

@@ -11,12 +11,13 @@ from canary.monitor.book import Book
 from canary.monitor.docker import Docker
 from canary.monitor.exporter import Exporter, Meters
 from canary.monitor.eyes import Eyes, UnseenError
+from canary.monitor.hands import RECORD_S
 from canary.monitor.heart import BEAT_S, joined, started
 from canary.monitor.inspector import WAITING_S, Inspector
 from canary.monitor.kit import Kit
 from canary.monitor.options import GuardOptions
 from canary.monitor.reports import Reports
-from canary.monitor.session import RECORD_S, SIGNALS, Session, measure_ledger
+from canary.monitor.session import SIGNALS, Session, measure_ledger
 from canary.monitor.voice import Voice
 from canary.monitor.waker import Waker, come_first
 from canary.ports import Seals

@@ -8,7 +8,7 @@ import time
 from collections.abc import Mapping
 
 from canary.monitor.eyes import Eyes
-from canary.monitor.hands import Hands
+from canary.monitor.hands import RECORD_S, Hands
 from canary.monitor.heart import BEAT_S
 from canary.monitor.inspector import WATCHING_S, Answer
 from canary.monitor.kit import Kit
@@ -20,8 +20,6 @@ from canary.safety.watching import Phase
 
 LOOK_S = 1.0
 KILLING_S = 0.05
-RECORD_S = 0.3
-"""So long an act waits for its intent to be on the disk."""
 LAST_WORD_S = 5.0
 """So long Docker is waited for to say with which exit code a container has ended."""
 SENSES = ("cpu", "memory", "processes", "network")
@@ -163,7 +161,7 @@ class Session:
             found.append(Trouble(Cause.WATCHDOG, "the watchdog has died"))
         if kit.book is not None and (changed := kit.book.tampered()):
             found.append(Trouble(Cause.LEDGER, changed))
-        answer = kit.inspector.answer if kit.inspector is not None else self._answered
+        answer = self._answer
         if answer.at > self._begun and not answer.fault and self._ended_at is None:
             if answer.container is None:
                 found.append(Trouble(Cause.REPLACED, "Docker does not know the container any more"))
@@ -173,10 +171,15 @@ class Session:
                 )
         return found
 
+    @property
+    def _answer(self) -> Answer:
+        """What Docker has said last."""
+        return self._kit.inspector.answer if self._kit.inspector is not None else self._answered
+
     def _has_ended(self) -> bool:
         if self._eyes is not None:
             return self._eyes.ended()
-        answer = self._kit.inspector.answer if self._kit.inspector is not None else self._answered
+        answer = self._answer
         found = answer.container
         return answer.at > self._begun and (
             found is None or not found.running or found.id != self._container.id
@@ -190,7 +193,7 @@ class Session:
             self._ended_at = now
             if self._eyes is not None:
                 self._last = self._eyes.last()
-        answer = self._kit.inspector.answer if self._kit.inspector is not None else self._answered
+        answer = self._answer
         found = answer.container
         if (
             found is not None

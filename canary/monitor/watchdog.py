@@ -12,13 +12,11 @@ from canary.errors import CanaryError
 from canary.monitor.alerts import Alerts
 from canary.monitor.book import Book
 from canary.monitor.docker import Docker
-from canary.monitor.hands import Hands, has_ended
+from canary.monitor.hands import RECORD_S, Hands, has_ended
 from canary.monitor.heart import Link
 from canary.monitor.waker import Waker
 
 PULSE_S = 0.1
-RECORD_S = 0.3
-"""So long it waits for its intent to be on the disk; then it kills all the same."""
 AGAIN_S = 1.0
 """What is not dead is killed again after so long."""
 ANSWER_S = 1.5
